@@ -1,0 +1,72 @@
+"""A study's settings: what was asked for, resolved, as it is frozen into the study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+OBJECTIVES = {"score": "maximize", "params": "minimize", "macs": "minimize"}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """How a data set was named: a name or a path, where to look, and the columns of a local file."""
+
+    name: str
+    data_dir: str | None = None
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    label_column: str | None = None
+    metric: str | None = None
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """Everything a resumed study needs to go on as it began.
+
+    ``space_text`` is the YAML as it was on the first day; ``teachers`` are resolved names (never ``auto``) and
+    ``assets`` maps each of them to its folder under the study's files. ``task`` is the folder of the frozen task.
+    ``constraints`` are texts such as ``"params<=15e6"``.
+    """
+
+    study: str
+    data: DataSource
+    task: str
+    task_name: str
+    metric: str
+    space_name: str
+    space_text: str
+    teachers: tuple[str, ...]
+    assets: Mapping[str, str]
+    budget: str
+    objectives: tuple[str, ...] = ("score", "macs")
+    constraints: tuple[str, ...] = ()
+    max_length: int = 128
+    median_length: int = 64
+    mean_length: float = 64.0
+    train_rows: int = 0
+    seed: int = 0
+    precision: str = "float32"
+    device: Literal["cpu", "gpu"] = "cpu"
+    workers: int = 1
+    gpus_per_trial: float = 0.0
+    runner: Literal["ray", "pool"] = "ray"
+    address: str | None = None
+    method_files: tuple[str, ...] = ()
+    command: str = ""
+    schema: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def with_changes(self, **changes: Any) -> StudySettings:
+        return replace(self, **changes)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> StudySettings:
+        known = {**value, "data": DataSource(**value["data"])}
+        for name in ("teachers", "objectives", "constraints", "method_files"):
+            known[name] = tuple(known[name])
+        return StudySettings(**known)

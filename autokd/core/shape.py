@@ -1,0 +1,93 @@
+"""The shape of an encoder as a plain value, and its size and cost in closed form.
+
+Kept apart from the network itself so that a search can reason about shapes without importing torch.
+"MACs" are multiply-accumulates of matrix products for one sequence; embedding look-ups cost none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One transformer layer: ``heads`` of ``head_width`` each, and the feed-forward width ``ffn``.
+
+    ``ffn_use`` names the module that fills the feed-forward seam (an address as in pipelines; empty: the dense
+    network) and ``ffn_args`` what it is built with. ``ffn`` is the width that one token passes through;
+    ``ffn_copies`` how many networks of that width are stored (experts).
+    """
+
+    heads: int
+    head_width: int
+    ffn: int
+    ffn_copies: int = 1
+    ffn_use: str = ""
+    ffn_args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EncoderShape:
+    """A BERT-like encoder with a classification head, whose layers may all differ."""
+
+    vocabulary: int
+    positions: int
+    hidden: int
+    layers: tuple[LayerShape, ...]
+    labels: int
+    token_types: int = 2
+    embedding: int = 0  # width of the word embeddings; 0: the same as ``hidden``
+    family: str = "bert"
+    activation: str = "gelu"
+    norm_eps: float = 1e-12
+    pad_id: int = 0
+    dropout: float = 0.1
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    @property
+    def is_projected(self) -> bool:
+        """Whether embeddings are of another width than the hidden states, and projected to them."""
+        return self.embedding not in (0, self.hidden)
+
+    def with_layers(self, layers: tuple[LayerShape, ...]) -> EncoderShape:
+        return replace(self, layers=layers)
+
+    def macs(self, length: int) -> float:
+        """Multiply-accumulates of one forward pass over one sequence of ``length`` tokens, look-ups apart."""
+        total = 0.0
+        for layer in self.layers:
+            inner = layer.heads * layer.head_width
+            total += length * (4 * self.hidden * inner + 2 * self.hidden * layer.ffn)
+            total += 2 * length * length * inner
+        if self.is_projected:
+            total += length * self.embedding * self.hidden
+        return total + self.hidden * self.hidden + self.hidden * self.labels
+
+    def params(self) -> int:
+        """How many parameters are stored, embeddings and all copies of experts included; buffers are not counted.
+
+        For the dense network and copies of it; a network with further parameters in the feed-forward seam has to
+        be counted.
+        """
+        width = self.embedding or self.hidden
+        total = width * (self.vocabulary + self.positions + self.token_types + 2)
+        if self.is_projected:
+            total += (width + 1) * self.hidden
+        for layer in self.layers:
+            inner = layer.heads * layer.head_width
+            total += 3 * (self.hidden + 1) * inner + (inner + 1) * self.hidden + 2 * self.hidden
+            total += layer.ffn_copies * ((2 * self.hidden + 1) * layer.ffn + 3 * self.hidden)
+        return total + (self.hidden + 1) * (self.hidden + self.labels)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> EncoderShape:
+        layers = tuple(LayerShape(**layer) for layer in value["layers"])
+        return EncoderShape(**{**value, "layers": layers})

@@ -1,0 +1,75 @@
+"""A task as plain values: texts, labels, splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+from autokd.core.canonical import digest
+
+Problem = Literal["classification", "regression"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one split. ``text_b`` is None for single sentences. Labels are class ids or, for regression, floats."""
+
+    text_a: tuple[str, ...]
+    text_b: tuple[str, ...] | None
+    labels: tuple[int, ...] | tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.text_a)
+
+    def take(self, rows: Sequence[int]) -> Split:
+        """The split with only these rows, in this order."""
+        return Split(
+            tuple(self.text_a[i] for i in rows),
+            None if self.text_b is None else tuple(self.text_b[i] for i in rows),
+            tuple(self.labels[i] for i in rows),  # type: ignore[arg-type]
+        )
+
+    def plus(self, other: Split) -> Split:
+        """This split followed by another one of the same form."""
+        if (self.text_b is None) != (other.text_b is None):
+            raise ValueError("splits of single sentences and of pairs cannot be joined")
+        joined_b = None if self.text_b is None or other.text_b is None else self.text_b + other.text_b
+        return Split(self.text_a + other.text_a, joined_b, self.labels + other.labels)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A text task. Class id ``i`` is ``label_names[i]``; names are sorted. Regression has one unnamed label.
+
+    ``metric`` is the name of the metric that searches maximise, a key of ``autokd.measure.metrics.METRICS``.
+    Selection uses ``valid``; ``test`` is opened once, for finalists.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    test: Split
+    label_names: tuple[str, ...]
+    problem: Problem
+    metric: str
+    notes: tuple[str, ...] = ()  # what the reader should know of how the splits were made
+
+    @property
+    def n_outputs(self) -> int:
+        """Width of a model's logits: the number of classes, 1 for regression."""
+        return len(self.label_names) if self.problem == "classification" else 1
+
+    @property
+    def is_pair(self) -> bool:
+        return self.train.text_b is not None
+
+    @cached_property
+    def content(self) -> str:
+        """Content hash of rows, labels and splits (not of the name or metric)."""
+        splits = [[s.text_a, s.text_b, s.labels] for s in (self.train, self.valid, self.test)]
+        return digest([self.problem, self.label_names, splits])
+
+    def with_train(self, train: Split) -> Task:
+        return replace(self, train=train)
