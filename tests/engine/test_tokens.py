@@ -1,0 +1,58 @@
+"""Tokenised rows equal the tokenizer's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from autokd.core.errors import DataError
+from autokd.core.task import Split
+from autokd.engine.tokens import encode
+from autokd.models.tiny import tiny_tokenizer
+
+A = ("the cat sat", "a much longer sentence about the cat and the dog", "dog", "the cat sat")
+B = ("on the mat", "short", "the dog barked at the cat that sat on the mat", "on the mat")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny_tokenizer([*A, *B], tmp_path / "tokenizer")
+
+
+@pytest.mark.parametrize("second", [None, B])
+@pytest.mark.parametrize("max_length", [6, 64])
+def test_rows_are_what_the_tokenizer_gives(folder: Path, second: tuple[str, ...] | None, max_length: int) -> None:
+    rows = encode(Split(A, second, (0, 1, 1, 0)), folder, max_length, "classification")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for i, text in enumerate(A):
+        expected = tokenizer(text, None if second is None else second[i], truncation=True, max_length=max_length)
+        start, end = rows.offsets[i : i + 2].tolist()
+        assert rows.ids[start:end].tolist() == expected["input_ids"]
+        assert rows.types[start:end].tolist() == expected["token_type_ids"]
+    assert int(rows.lengths.max()) <= max_length
+    assert rows.labels.tolist() == [0, 1, 1, 0]
+    assert rows.labels.dtype == torch.int64
+
+
+def test_keys_name_the_tokens_not_the_labels(folder: Path) -> None:
+    rows = encode(Split(A, B, (0, 1, 1, 1)), folder, 64, "classification")
+    swapped = encode(Split(B, A, (0, 1, 1, 1)), folder, 64, "classification")
+    assert rows.keys[0] == rows.keys[3]
+    assert len(set(rows.keys.tolist()) | set(swapped.keys.tolist())) == 6
+
+
+def test_regression_labels_are_values(folder: Path) -> None:
+    rows = encode(Split(A, None, (0.5, 1.0, 2.5, 5.0)), folder, 64, "regression")
+    assert rows.labels.tolist() == [0.5, 1.0, 2.5, 5.0]
+    assert rows.labels.dtype == torch.float32
+
+
+def test_bad_input_is_told(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="got none"):
+        encode(Split((), None, ()), folder, 64, "classification")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="empty"):
+        encode(Split(A, None, (0, 1, 1, 0)), tmp_path / "empty", 64, "classification")
