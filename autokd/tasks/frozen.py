@@ -1,0 +1,87 @@
+"""A task written down as a study found it, so that a resumed study goes on with exactly the same rows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autokd.core.errors import DataError
+from autokd.core.task import Split, Task
+
+FILE = "task.json.gz"
+SCHEMA = 1
+_SPLITS = ("train", "valid", "test")
+
+
+def freeze(task: Task, folder: Path) -> None:
+    """Write ``task`` into ``folder`` (made where missing): one file, in place at once or not at all.
+
+    The same task always gives the same bytes.
+    """
+    value = {
+        "schema": SCHEMA,
+        "content": task.content,
+        "name": task.name,
+        "label_names": task.label_names,
+        "problem": task.problem,
+        "metric": task.metric,
+        "notes": task.notes,
+        **{name: _split_json(getattr(task, name)) for name in _SPLITS},
+    }
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(gzip.compress(text.encode(), mtime=0))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, folder / FILE)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def thaw(folder: Path) -> Task:
+    """The task that ``freeze`` wrote into ``folder``. Raises DataError where it is missing, broken or changed."""
+    path = folder / FILE
+    try:
+        value = json.loads(gzip.decompress(path.read_bytes()))
+    except FileNotFoundError as error:
+        raise DataError(f"a study's task must be there, but there is none at {str(path)!r}.") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise DataError(f"a study's task must be readable, but {str(path)!r} is not: {error}.") from error
+    if value.get("schema") != SCHEMA:
+        raise DataError(f"{str(path)!r} has schema {value.get('schema')!r}; this version reads {SCHEMA}.")
+    task = _task(value)
+    if task.content != value["content"]:
+        found = f"{str(path)!r} gives {task.content}, it was written as {value['content']}"
+        raise DataError(f"a study's task must not change, but {found}.")
+    return task
+
+
+def _split_json(split: Split) -> dict[str, Any]:
+    return {"text_a": split.text_a, "text_b": split.text_b, "labels": split.labels}
+
+
+def _task(value: Mapping[str, Any]) -> Task:
+    def split(name: str) -> Split:
+        part = value[name]
+        text_b = None if part["text_b"] is None else tuple(part["text_b"])
+        return Split(tuple(part["text_a"]), text_b, tuple(part["labels"]))
+
+    return Task(
+        name=value["name"],
+        train=split("train"),
+        valid=split("valid"),
+        test=split("test"),
+        label_names=tuple(value["label_names"]),
+        problem=value["problem"],
+        metric=value["metric"],
+        notes=tuple(value["notes"]),
+    )

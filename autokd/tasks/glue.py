@@ -1,0 +1,123 @@
+"""GLUE's tasks, from a folder laid out as GLUE ships them or from the hub.
+
+GLUE keeps its test labels to itself: its development split is our test, and validation is carved from train. Labels
+keep the names of the shipped files (``0`` and ``1``, or words), so that a task is the same from both places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autokd.core.errors import DataError
+from autokd.core.task import Problem
+from autokd.tasks.splits import Labelled, Source
+from autokd.tasks.tables import Table, read_table
+
+HUB_ID = "nyu-mll/glue"
+
+
+@dataclass(frozen=True)
+class GlueTask:
+    """How one task is laid out: the folder and columns of the shipped files, the name and columns of the hub's.
+
+    ``words`` says whether labels are words in the shipped files; then the hub's names are the same ones.
+    """
+
+    name: str
+    folder: str
+    text: tuple[str, ...]
+    label: str
+    metric: str
+    hub_text: tuple[str, ...]
+    words: bool = False
+    problem: Problem = "classification"
+    dev: str = "dev.tsv"
+    hub_dev: str = "validation"
+    header: tuple[str, ...] | None = None
+
+    @property
+    def hub_name(self) -> str:
+        return self.name.replace("-", "")
+
+
+_PAIR = ("sentence1", "sentence2")
+_COLA = ("source", "label", "mark", "sentence")
+
+GLUE = {
+    task.name: task
+    for task in (
+        GlueTask("cola", "CoLA", ("sentence",), "label", "matthews", ("sentence",), header=_COLA),
+        GlueTask("sst2", "SST-2", ("sentence",), "label", "accuracy", ("sentence",)),
+        GlueTask("mrpc", "MRPC", ("#1 String", "#2 String"), "Quality", "f1", _PAIR),
+        GlueTask("stsb", "STS-B", _PAIR, "score", "pearson_spearman", _PAIR, problem="regression"),
+        GlueTask("rte", "RTE", _PAIR, "label", "accuracy", _PAIR, words=True),
+        GlueTask("wnli", "WNLI", _PAIR, "label", "accuracy", _PAIR),
+        GlueTask("qnli", "QNLI", ("question", "sentence"), "label", "accuracy", ("question", "sentence"), words=True),
+        GlueTask("qqp", "QQP", ("question1", "question2"), "is_duplicate", "f1", ("question1", "question2")),
+        GlueTask(
+            name="mnli",
+            folder="MNLI",
+            text=_PAIR,
+            label="gold_label",
+            metric="accuracy",
+            hub_text=("premise", "hypothesis"),
+            words=True,
+            dev="dev_matched.tsv",
+            hub_dev="validation_matched",
+        ),
+    )
+}
+
+
+def find_glue(name: str) -> GlueTask | None:
+    """The GLUE task of this name, however it is written (``SST-2``, ``sst2``), or None."""
+    return GLUE.get(name.lower().replace("-", "").replace("_", ""))
+
+
+def find_folder(task: GlueTask, roots: Sequence[Path]) -> Path | None:
+    """The task's folder in one of ``roots`` (GLUE folders themselves, or folders with a ``glue`` inside), or None."""
+    for root in roots:
+        for parent in (root, root / "glue"):
+            if (parent / task.folder).is_dir():
+                return parent / task.folder
+    return None
+
+
+def from_folder(task: GlueTask, folder: Path) -> Source:
+    """Read ``train.tsv`` and the development file. Raises DataError for a missing, empty or broken file."""
+    splits = {}
+    for split, file in (("train", "train.tsv"), ("test", task.dev)):
+        if not (folder / file).is_file():
+            there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
+            raise DataError(f"{task.name} needs train.tsv and {task.dev}, but {str(folder)!r} has {there}.")
+        splits[split] = _labelled(task, read_table(folder / file, task.header))
+    return Source(task.name, splits, task.metric, task.problem)
+
+
+def _labelled(task: GlueTask, table: Table) -> Labelled:
+    texts = [table.column(name) for name in task.text]
+    return Labelled(texts[0], texts[1] if len(texts) == 2 else None, table.labels(task.label))
+
+
+def from_hub(task: GlueTask) -> Source:
+    """Read the task through ``datasets``, from the hub or its cache. Raises DataError with the library's own reason."""
+    import datasets  # slow to import, and most data sets need none of it
+
+    try:
+        loaded = datasets.load_dataset(HUB_ID, task.hub_name)
+        splits = {"train": _from_rows(task, loaded["train"]), "test": _from_rows(task, loaded[task.hub_dev])}
+    except Exception as error:  # its errors share no class: connection, cache, missing configuration, columns
+        reason = str(error).strip().split("\n")[0].rstrip(".") or repr(error)
+        failed = f"{task.name} could not be read from {HUB_ID!r} on the hub: {reason}"
+        raise DataError(f"{failed} (a GLUE folder named by --data-dir serves as well).") from error
+    return Source(task.name, splits, task.metric, task.problem)
+
+
+def _from_rows(task: GlueTask, rows: Any) -> Labelled:
+    texts = [tuple(rows[name]) for name in task.hub_text]
+    names = rows.features["label"].names if task.words else None
+    labels = tuple(names[label] if names else str(label) for label in rows["label"])
+    return Labelled(texts[0], texts[1] if len(texts) == 2 else None, labels)

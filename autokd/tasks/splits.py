@@ -1,0 +1,191 @@
+"""From labelled rows, as they were found, to a task with three splits.
+
+Three labelled splits are used as they are. With two, the second is the test and validation is carved from train; with
+one, both are carved. Carving is stratified, and rows with equal texts stay on one side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from autokd.core.errors import DataError
+from autokd.core.seeds import Seeds
+from autokd.core.task import Problem, Split, Task
+from autokd.measure.metrics import find_metric
+
+MOST_HELD_OUT = 2000  # enough for an interval of +-2 points; more would slow every evaluation of a search
+LEAST_ROWS = 20
+IMBALANCE = 3.0  # from here on, plain accuracy rewards ignoring the rare classes
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows as they were found: texts, and labels still as text. ``text_b`` is None for single sentences."""
+
+    text_a: tuple[str, ...]
+    text_b: tuple[str, ...] | None
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def texts(self) -> list[tuple[str, str]]:
+        """Both texts of each row, stripped: what makes rows equal."""
+        second = self.text_b if self.text_b is not None else ("",) * len(self)
+        return [(a.strip(), b.strip()) for a, b in zip(self.text_a, second, strict=True)]
+
+    def take(self, rows: Sequence[int]) -> Labelled:
+        """Only these rows, in this order."""
+        text_b = None if self.text_b is None else tuple(self.text_b[i] for i in rows)
+        return Labelled(tuple(self.text_a[i] for i in rows), text_b, tuple(self.labels[i] for i in rows))
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a reader found: rows of each split that has labels, under ``train``, ``valid`` and ``test``."""
+
+    name: str
+    splits: Mapping[str, Labelled]
+    metric: str | None = None  # the data set's own
+    problem: Problem | None = None  # None: seen from the labels
+    notes: tuple[str, ...] = ()
+
+
+def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
+    """The task of a source: splits completed, labels turned into class ids, a metric chosen.
+
+    ``metric`` is what the user asked for; otherwise the data set's own, else accuracy, or macro F1 where the largest
+    class is more than three times the smallest, or Pearson's and Spearman's mean for regression. Labels are values
+    (regression) where all are numbers and some are not whole, or where the metric says so. Raises DataError for too
+    few rows or classes, UsageError for a metric that is unknown or does not fit.
+    """
+    splits, notes = _complete({name: _without_empty(part) for name, part in source.splits.items()}, seed)
+    dropped = sum(map(len, source.splits.values())) - sum(map(len, splits.values()))
+    notes = [*source.notes, *([f"{dropped} rows without any text were left out."] if dropped else []), *notes]
+    problem = source.problem or (find_metric(metric).problem if metric else _seen_problem(splits))
+    names = _label_names(source.name, splits) if problem == "classification" else ("value",)
+    typed = {name: _typed(source.name, part, names, problem) for name, part in splits.items()}
+    chosen = metric or source.metric or _usual_metric(problem, splits["train"])
+    find_metric(chosen, problem, len(names))
+    notes += _overlaps(splits)
+    if problem == "classification" and (untrained := set(names) - set(splits["train"].labels)):
+        notes.append(f"train holds no row of {', '.join(sorted(untrained))}.")
+    return Task(source.name, typed["train"], typed["valid"], typed["test"], names, problem, chosen, tuple(notes))
+
+
+def _without_empty(part: Labelled) -> Labelled:
+    return part.take([i for i, texts in enumerate(part.texts) if any(texts)])
+
+
+def _complete(splits: Mapping[str, Labelled], seed: int) -> tuple[dict[str, Labelled], list[str]]:
+    """All three splits, and a note for each that had to be carved."""
+    if "train" not in splits or sum(map(len, splits.values())) < LEAST_ROWS:
+        found = ", ".join(f"{name} {len(part)}" for name, part in splits.items()) or "none"
+        raise DataError(f"a data set needs a train split and {LEAST_ROWS} labelled rows in all, but got: {found}.")
+    done = dict(splits)
+    if set(done) == {"train", "valid"}:
+        done["test"] = done.pop("valid")
+    notes = []
+    for name in ("test", "valid"):
+        if name not in done:
+            done["train"], done[name] = carve(done["train"], held_out_size(len(splits["train"])), Seeds(seed), name)
+            notes.append(f"{name}: {len(done[name])} rows carved from train, stratified.")
+    empty = [name for name, part in done.items() if not len(part)]
+    if empty:
+        raise DataError(f"every split needs rows, but these have none: {', '.join(empty)}.")
+    return done, notes
+
+
+def held_out_size(n_rows: int) -> int:
+    """How many rows to carve from ``n_rows``: a tenth, at least 200 where that is under a quarter, at most 2,000."""
+    return min(MOST_HELD_OUT, max(n_rows // 10, min(200, n_rows // 4)))
+
+
+def carve(rows: Labelled, size: int, seeds: Seeds, purpose: str) -> tuple[Labelled, Labelled]:
+    """Split off about ``size`` rows, stratified by label: ``(the rest, the carved)``, both in their old order.
+
+    Values of a regression task are stratified by their rank. Rows with equal texts go together, so the size can be
+    missed by a few.
+    """
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for row, texts in enumerate(rows.texts):
+        groups[texts].append(row)
+    members = list(groups.values())
+    random = seeds.at("tasks:carve", replicate=0).numpy(purpose)
+    strata: dict[str, list[int]] = defaultdict(list)
+    for group in random.permutation(len(members)):
+        strata[rows.labels[members[group][0]]].append(int(group))
+    # Where labels are classes, one group of each stays behind: the rest must still know them all.
+    first = 1 if 2 * len(strata) <= len(members) else 0
+    # One stratum after the other, sorted: a stride through this line meets each in its proportion.
+    line = [group for label in sorted(strata, key=_rank) for group in strata[label][first:]]
+    stride = max(1.0, len(line) / size)
+    picked = {line[int(at)] for at in np.arange(stride / 2, len(line), stride)}
+    carved = sorted(row for group in picked for row in members[group])
+    held = set(carved)
+    return rows.take([row for row in range(len(rows)) if row not in held]), rows.take(carved)
+
+
+def _rank(label: str) -> tuple[float, str]:
+    value = _number(label)
+    return (math.inf if value is None else value, label)
+
+
+def _number(label: str) -> float | None:
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _seen_problem(splits: Mapping[str, Labelled]) -> Problem:
+    values = [_number(label) for part in splits.values() for label in part.labels]
+    numbers = [value for value in values if value is not None]
+    whole = all(value.is_integer() for value in numbers)
+    return "regression" if len(numbers) == len(values) and not whole else "classification"
+
+
+def _label_names(name: str, splits: Mapping[str, Labelled]) -> tuple[str, ...]:
+    names = tuple(sorted({label for part in splits.values() for label in part.labels}))
+    if len(names) < 2:
+        raise DataError(f"a classification task needs at least 2 classes, but {name!r} has only {', '.join(names)}.")
+    n_rows = sum(map(len, splits.values()))
+    if len(names) * 2 > n_rows:
+        found = f"{name!r} has {len(names)} different labels in {n_rows} rows"
+        raise DataError(f"classes must repeat, but {found}; is this the label? (A regression metric makes it one.)")
+    return names
+
+
+def _typed(name: str, part: Labelled, names: Sequence[str], problem: Problem) -> Split:
+    if problem == "classification":
+        ids = {label: i for i, label in enumerate(names)}
+        return Split(part.text_a, part.text_b, tuple(ids[label] for label in part.labels))
+    values = [_number(label) for label in part.labels]
+    wrong = [label for label, value in zip(part.labels, values, strict=True) if value is None]
+    if wrong:
+        raise DataError(f"labels of a regression task must be finite numbers, but {name!r} has {wrong[0]!r}.")
+    return Split(part.text_a, part.text_b, tuple(value for value in values if value is not None))
+
+
+def _usual_metric(problem: Problem, train: Labelled) -> str:
+    if problem == "regression":
+        return "pearson_spearman"
+    counts = Counter(train.labels).values()
+    return "macro_f1" if max(counts) > IMBALANCE * min(counts) else "accuracy"
+
+
+def _overlaps(splits: Mapping[str, Labelled]) -> list[str]:
+    notes = []
+    for held, other in (("valid", "train"), ("test", "train"), ("test", "valid")):
+        known = set(splits[other].texts)
+        n_known = sum(texts in known for texts in splits[held].texts)
+        if n_known:
+            notes.append(f"{n_known} of {len(splits[held])} {held} rows also occur in {other}, word for word.")
+    return notes

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autokd.core.errors import DataError, UsageError
+from autokd.tasks.tables import read_table
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_tsv_is_split_at_tabs_and_line_feeds_only(tmp_path: Path) -> None:
+    """Quotes, form feeds and Unicode line separators are part of the text."""
+    text = 'say "hi\u2028there\x0b\x85'
+    table = read_table(write(tmp_path / "a.tsv", f"text\tlabel\n{text}\tgood\n\nplain\tbad\n"))
+    assert table.column("text") == (text, "plain")
+    assert table.labels("label") == ("good", "bad")
+    assert table.lines == (2, 4)
+
+
+def test_windows_line_ends_and_byte_order_mark_are_dropped(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.tsv", b"\xef\xbb\xbfQuality\ttext\r\n1\tone\r\n"))
+    assert table.columns == ("Quality", "text")
+    assert table.column("text") == ("one",)
+
+
+def test_csv_cells_may_hold_commas_quotes_and_line_feeds(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.csv", 'text,label\n"one, ""two""\nthree",good\r\nfour,bad\n'))
+    assert table.column("text") == ('one, "two"\nthree', "four")
+    assert table.lines == (3, 4)
+
+
+def test_a_given_header_leaves_the_first_row_alone(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.tsv", "x\t1\ny\t0\n"), header=("text", "label"))
+    assert table.column("text") == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.tsv", "", "at least one row"),
+        ("a.csv", "text,label\n", "at least one row"),
+        ("a.tsv", "text\tlabel\none\tgood\ntwo\n", r"needs 2 columns \(text, label\), but line 3 has 1"),
+        ("a.csv", "text,label\none,two,good\n", "line 2 has 3"),
+        ("a.csv", 'text,label\n"one"x,good\n', "line 2 is not valid csv"),
+        ("a.tsv", "text\ttext\none\tgood\n", "column names must differ"),
+        ("a.tsv", b"text\tlabel\n\xff\tgood\n", "must be UTF-8 text, but .* is not at byte 11"),
+    ],
+)
+def test_a_broken_file_is_one_clear_error(tmp_path: Path, name: str, text: str | bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_table(write(tmp_path / name, text))
+
+
+def test_a_missing_file_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must be readable"):
+        read_table(tmp_path / "none.tsv")
+
+
+def test_a_row_without_label_is_named(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.tsv", "text\tlabel\none\tgood\ntwo\t \nthree\t\n"))
+    with pytest.raises(DataError, match="2 have none \\(first: line 3\\)"):
+        table.labels("label")
+
+
+def test_an_unknown_column_lists_those_there_are(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "a.tsv", "review\tlabel\none\tgood\n"))
+    with pytest.raises(UsageError, match=r"Did you mean 'review'.*Available: label, review"):
+        table.column("reviews")
