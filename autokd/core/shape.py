@@ -57,7 +57,7 @@ class EncoderShape:
     def with_layers(self, layers: tuple[LayerShape, ...]) -> EncoderShape:
         return replace(self, layers=layers)
 
-    def macs(self, length: int) -> float:
+    def macs(self, length: float) -> float:
         """Multiply-accumulates of one forward pass over one sequence of ``length`` tokens, look-ups apart."""
         total = 0.0
         for layer in self.layers:

@@ -53,6 +53,7 @@ def test_spread(keep, depth, take, layers) -> None:
     assert spread(keep, depth, take) == layers
 
 
+@settings(deadline=None)
 @given(depth=st.integers(1, 48), data=st.data())
 def test_spread_never_takes_a_layer_twice(depth: int, data: st.DataObject) -> None:
     keep = data.draw(st.integers(1, depth))

@@ -1,0 +1,22 @@
+"""What every pipeline may use, whatever papers it combines: stages, objectives, augmenters, a hook, an optimizer."""
+
+from autokd.methods.basics.augmenters import Mixup, WordSwap
+from autokd.methods.basics.objectives import HiddenMSE, Labels, Logits
+from autokd.methods.basics.optimizers import AdamW
+from autokd.methods.basics.pruning import MagnitudePruning
+from autokd.methods.basics.students import Rewind, TruncateLayers
+from autokd.methods.basics.training import Distil, FineTuneTeacher
+
+__all__ = [
+    "AdamW",
+    "Distil",
+    "FineTuneTeacher",
+    "HiddenMSE",
+    "Labels",
+    "Logits",
+    "MagnitudePruning",
+    "Mixup",
+    "Rewind",
+    "TruncateLayers",
+    "WordSwap",
+]

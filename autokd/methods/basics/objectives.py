@@ -1,0 +1,216 @@
+"""Objectives that every pipeline may use: gold labels, the teacher's logits, its hidden states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from autokd.contracts import Batch, Context, Dropout, Facts, LossTerm, Models, Outputs, Sizes, Wants
+from autokd.core.errors import SpecError
+from autokd.engine import losses
+from autokd.methods.basics import checks
+from autokd.methods.basics.pairs import PAIRINGS, layer_pairs
+from autokd.models.elastic import shape_of
+from autokd.models.linear import Linear, initialise
+
+_STUDENT = frozenset({"student"})
+_BOTH = frozenset({"student", "teacher"})
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The task's own loss on gold labels.
+
+    What: cross-entropy for classes, squared error for regression; under mixup the mixed targets.
+    Equation: ``-mean_b sum_c y_bc log softmax(z_b)_c``, or ``mean_b (z_b - y_b)^2``
+    Symbols: weight: of this term in the loss.
+    Source: common practice.
+    Differences: none.
+    """
+
+    kind: ClassVar[str] = "objective"
+    source: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    facts: ClassVar[Facts] = Facts()
+
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.number(self, "weight", 0)
+
+    def build(self, models: Models, ctx: Context) -> LossTerm:
+        return LabelsTerm(self.weight)
+
+    def cost(self, sizes: Sizes) -> float:
+        return 0.0
+
+
+class LabelsTerm(LossTerm):
+    """Cross-entropy, or squared error where there is one output, against the batch's gold targets."""
+
+    teacher_wants = None
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch, dropout: Dropout) -> Tensor:
+        return task_loss(student.logits, batch)
+
+
+def task_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """The mean loss of logits [batch, n_outputs] on the batch's gold targets; one output means regression."""
+    targets = batch.targets(logits.shape[1])
+    if logits.shape[1] == 1:
+        return losses.mean_squared_error(logits, targets)
+    return losses.target_cross_entropy(logits, targets)
+
+
+def symmetric_kl(student: Tensor, teacher: Tensor, temperature: float, tau_squared: bool) -> Tensor:
+    """Half the sum of the divergences in both directions (arXiv:2204.07675, equation 6); logits [batch, classes]."""
+    forth = losses.kl_divergence(student, teacher, temperature, tau_squared)
+    back = losses.kl_divergence(teacher, student, temperature, tau_squared)
+    return (forth + back) / 2
+
+
+_FORMS: Mapping[str, Callable[[Tensor, Tensor, float, bool], Tensor]] = MappingProxyType(
+    {"kl": losses.kl_divergence, "ce": losses.soft_cross_entropy, "symmetric_kl": symmetric_kl}
+)
+FORMS = (*_FORMS, "mse")
+
+
+@dataclass(frozen=True)
+class Logits:
+    """The student's logits follow the teacher's.
+
+    What: class distributions softened by a temperature are compared, or the logits themselves (``mse``, the only
+        form for regression: a softmax over a single logit is constant, its loss and gradient are 0).
+    Equation: with ``p = softmax(z_t / T)``, ``q = softmax(z_s / T)`` and means over the batch,
+        kl: ``T^2 KL(p || q)``; ce: ``-T^2 sum_c p_c log q_c``; symmetric_kl: ``T^2 (KL(p||q) + KL(q||p)) / 2``;
+        mse: mean over classes of ``(z_s - z_t)^2``.
+    Symbols: form: which of them; temperature: T; tau_squared: whether the factor ``T^2`` is there (temperature and
+        factor play no part in mse); weight: of this term in the loss.
+    Source: Hinton et al., arXiv:1503.02531. Other papers' conventions: Distiller (2109.11105) is ce or mse with T = 1
+        without the factor, StarK (2210.03923) ce with T = 2 and the factor, MoEBERT (2204.07675) symmetric_kl, T = 1.
+    Differences: none.
+    """
+
+    kind: ClassVar[str] = "objective"
+    source: ClassVar[str] = "1503.02531"
+    version: ClassVar[int] = 1
+
+    form: str = "kl"
+    temperature: float = 2.0
+    tau_squared: bool = True
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.one_of(self, "form", FORMS)
+        checks.above(self, "temperature", 0)
+        checks.boolean(self, "tau_squared")
+        checks.number(self, "weight", 0)
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(needs=_BOTH, forbids=frozenset() if self.form == "mse" else frozenset({"regression"}))
+
+    def build(self, models: Models, ctx: Context) -> LossTerm:
+        """Raises SpecError for a form over classes on a regression task."""
+        if ctx.n_outputs == 1 and self.form != "mse":
+            raise SpecError(
+                f"Logits.form must be 'mse' for regression (one logit has no distribution), got {self.form!r}."
+            )
+        return LogitsTerm(self)
+
+    def cost(self, sizes: Sizes) -> float:
+        return 0.0
+
+
+class LogitsTerm(LossTerm):
+    """One of the forms between the student's and the teacher's logits."""
+
+    def __init__(self, method: Logits) -> None:
+        super().__init__()
+        self.weight = method.weight
+        self._method = method
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch, dropout: Dropout) -> Tensor:
+        method = self._method
+        target = teacher_outputs(teacher).logits
+        if method.form == "mse":
+            return losses.mean_squared_error(student.logits, target)
+        return _FORMS[method.form](student.logits, target, method.temperature, method.tau_squared)
+
+
+def teacher_outputs(teacher: Outputs | None) -> Outputs:
+    """The teacher's outputs. Raises ValueError where a term that compares with a teacher was given none."""
+    if teacher is None:
+        raise ValueError("this objective compares with a teacher, but there are no teacher outputs")
+    return teacher
+
+
+@dataclass(frozen=True)
+class HiddenMSE:
+    """Each student layer's hidden states follow those of a teacher layer.
+
+    What: squared error between hidden states, embedding output included, over real tokens only; where widths differ
+        the student's states first pass a linear projection of their own per pair, which trains along.
+    Equation: ``mean over pairs (t, s) of mean over real tokens and dimensions of (W_s H_s + c_s - H_t)^2``
+    Symbols: layers: the pairs, ``skip`` every k-th teacher layer or ``last`` the last ones; weight: of this term.
+    Source: Distiller, arXiv:2109.11105 (its objective "mse", projection of std 0.02).
+    Differences: the mean over pairs, where the paper adds them up, so that a weight means the same at every depth
+        (times the number of pairs gives the paper's); a projection also where the student is the wider one.
+    """
+
+    kind: ClassVar[str] = "objective"
+    source: ClassVar[str] = "2109.11105"
+    version: ClassVar[int] = 1
+    facts: ClassVar[Facts] = Facts(needs=_BOTH)
+
+    layers: str = "skip"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        checks.one_of(self, "layers", PAIRINGS)
+        checks.number(self, "weight", 0)
+
+    def build(self, models: Models, ctx: Context) -> LossTerm:
+        teacher, student = shape_of(models["teacher"]), shape_of(models["student"])
+        term = HiddenMSETerm(
+            layer_pairs(self.layers, teacher.depth, student.depth), student.hidden, teacher.hidden, self.weight
+        )
+        initialise(term, ctx.seeds.integer("init:hidden_mse"))
+        return term
+
+    def cost(self, sizes: Sizes) -> float:
+        """The projections' products, where widths differ."""
+        if sizes.student is None or sizes.student.hidden == sizes.teacher.hidden:
+            return 0.0
+        pairs = sizes.student.depth + 1
+        return pairs * sizes.length * sizes.student.hidden * sizes.teacher.hidden
+
+
+class HiddenMSETerm(LossTerm):
+    """Mean over layer pairs of the masked squared error; ``projections`` is empty where widths agree."""
+
+    def __init__(self, pairs: tuple[tuple[int, int], ...], student: int, teacher: int, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+        self.teacher_wants = Wants(frozenset(t for t, _ in pairs))
+        self.student_wants = Wants(frozenset(s for _, s in pairs))
+        self._pairs = pairs
+        n_projections = 0 if student == teacher else len(pairs)
+        self.projections = nn.ModuleList(Linear(student, teacher) for _ in range(n_projections))
+
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch, dropout: Dropout) -> Tensor:
+        targets = teacher_outputs(teacher).hidden
+        parts = []
+        for i, (t, s) in enumerate(self._pairs):
+            states = self.projections[i](student.hidden[s]) if len(self.projections) else student.hidden[s]
+            parts.append(losses.masked_mean_squared_error(states, targets[t], student.mask))
+        return torch.stack(parts).mean()

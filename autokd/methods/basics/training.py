@@ -1,0 +1,221 @@
+"""Stages that train: a fine-tuned teacher, and the student's distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar, cast
+
+from torch import nn
+
+from autokd.contracts import (
+    TRAINING_FACTOR,
+    BatchTransformer,
+    Context,
+    Cost,
+    Expander,
+    Facts,
+    Hook,
+    Models,
+    Objective,
+    OptimizerMethod,
+    Rows,
+    Sampler,
+    Sizes,
+    Slot,
+    Wants,
+)
+from autokd.engine.evaluate import score_rows
+from autokd.engine.loop import LoopOptions, train
+from autokd.engine.teacher import TeacherOutputs
+from autokd.methods.basics import checks
+from autokd.methods.basics.objectives import Labels, Logits
+from autokd.methods.basics.optimizers import AdamW
+from autokd.models.encoder import Encoder
+from autokd.models.slots import build, encoder_slot
+
+
+def _score(slot: Slot, ctx: Context) -> Callable[[nn.Module], float]:
+    """Scores a model of this slot's tokenizer on the validation split, by the task's metric."""
+    rows = ctx.rows("valid", slot)
+    return lambda model: score_rows(model, rows, ctx.task.metric, ctx.device, ctx.precision)
+
+
+def _check_loop(method: FineTuneTeacher | Distil) -> LoopOptions:
+    """The loop options that a stage's fields name. Raises SpecError for values out of range."""
+    checks.above(method, "epochs", 0)
+    checks.whole(method, "batch_size", 1)
+    checks.number(method, "warmup_share", 0, 0.999)
+    checks.number(method, "clip_norm", 0)
+    checks.boolean(method, "freeze_embeddings")
+    checks.nested(method, "optimizer", "optimizer")
+    if method.dropout is not None:
+        checks.number(method, "dropout", 0, 0.999)
+    return LoopOptions(
+        epochs=method.epochs,
+        batch_size=method.batch_size,
+        warmup_share=method.warmup_share,
+        clip_norm=method.clip_norm,
+        dropout=method.dropout,
+        freeze_embeddings=method.freeze_embeddings,
+    )
+
+
+@dataclass(frozen=True)
+class FineTuneTeacher:
+    """Fine-tunes a pretrained model on the task: the teacher, and where students are cut from.
+
+    What: the base model with a fresh classification head trains on gold labels; the result is the slot ``teacher``
+        and, for methods that change the teacher later, ``dense_teacher``. Trials with equal fields share one teacher.
+    Equation: the task's loss, see Labels; learning rate linearly up for ``warmup_share`` of the steps, then down to 0.
+    Symbols: model: name of the base model, ``auto`` the study's first; epochs, batch_size, optimizer, warmup_share;
+        clip_norm: bound on the gradient's norm; dropout: rate, nothing for the model's own; freeze_embeddings.
+    Source: common practice (BERT, arXiv:1810.04805).
+    Differences: the last epoch's weights are kept; always replicate 0, so that all seeds of a study share it.
+    """
+
+    kind: ClassVar[str] = "stage"
+    source: ClassVar[str] = "1810.04805"
+    version: ClassVar[int] = 1
+    shared: ClassVar[bool] = True
+    facts: ClassVar[Facts] = Facts(gives=frozenset({"teacher", "dense_teacher"}))
+
+    model: str = "auto"
+    epochs: float = 3.0
+    batch_size: int = 32
+    optimizer: OptimizerMethod = AdamW(lr=5e-5)  # noqa: RUF009 - frozen value
+    warmup_share: float = 0.1
+    clip_norm: float = 1.0
+    dropout: float | None = None
+    freeze_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        _check_loop(self)
+
+    def run(self, models: Models, ctx: Context) -> Models:
+        ctx = replace(ctx, seeds=replace(ctx.seeds, replicate=0))
+        base = ctx.base(self.model)
+        trained = train(
+            build(base),
+            [Labels().build(models, ctx)],
+            self.optimizer,
+            _check_loop(self),
+            ctx,
+            ctx.rows("train", base),
+            score=_score(base, ctx),
+        )
+        teacher = encoder_slot(cast(Encoder, trained), base.tokenizer)
+        return models.with_slots(teacher=teacher, dense_teacher=teacher)
+
+    def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
+        macs = TRAINING_FACTOR * self.epochs * sizes.rows * sizes.teacher.macs(sizes.length)
+        return Cost(macs), replace(sizes, dense_teacher=sizes.teacher)
+
+
+@dataclass(frozen=True)
+class Distil:
+    """Trains the student on a weighted sum of objectives.
+
+    What: one run of the training loop over the (expanded) training rows. With Labels alone it is plain fine-tuning.
+    Equation: ``L = sum_k weight_k * L_k``; learning rate linearly up for ``warmup_share`` of the steps, then down to 0.
+    Symbols: objectives: the terms; hooks: act after each step (pruning); augmenters: add rows once or change each
+        batch, in this order; optimizer; sampler: which rows a step sees, nothing for shuffled length buckets; epochs:
+        passes over the expanded rows; batch_size: rows per step before a transform adds more; warmup_share;
+        clip_norm: bound on the gradient's norm, 0 for none; dropout: the student's rate, nothing for its own;
+        freeze_embeddings: leave them as they are.
+    Source: Hinton et al., arXiv:1503.02531.
+    Differences: the teacher never drops units; the last step's weights are kept.
+    """
+
+    kind: ClassVar[str] = "stage"
+    source: ClassVar[str] = "1503.02531"
+    version: ClassVar[int] = 1
+    shared: ClassVar[bool] = False
+    facts: ClassVar[Facts] = Facts(needs=frozenset({"student"}), gives=frozenset({"trained_student"}))
+
+    objectives: tuple[Objective, ...] = (Logits(),)
+    hooks: tuple[Hook, ...] = ()
+    augmenters: tuple[Expander | BatchTransformer, ...] = ()
+    optimizer: OptimizerMethod = AdamW(lr=1e-4)  # noqa: RUF009 - frozen value
+    sampler: Sampler | None = None
+    epochs: float = 3.0
+    batch_size: int = 32
+    warmup_share: float = 0.1
+    clip_norm: float = 1.0
+    dropout: float | None = None
+    freeze_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        checks.methods(self, "objectives", "objective")
+        if not self.objectives:
+            raise checks.refusal(self, "objectives", "a list of at least one objective", self.objectives)
+        checks.methods(self, "hooks", "hook")
+        checks.methods(self, "augmenters", "augmenter")
+        if len(self._transformers) > 1:
+            raise checks.refusal(self, "augmenters", "a list with at most one that changes batches", self.augmenters)
+        if self.sampler is not None:
+            checks.nested(self, "sampler", "sampler")
+        _check_loop(self)
+
+    @property
+    def _expanders(self) -> tuple[Expander, ...]:
+        return tuple(a for a in self.augmenters if isinstance(a, Expander))
+
+    @property
+    def _transformers(self) -> tuple[BatchTransformer, ...]:
+        return tuple(a for a in self.augmenters if isinstance(a, BatchTransformer))
+
+    def run(self, models: Models, ctx: Context) -> Models:
+        student = models["student"]
+        terms = [objective.build(models, ctx) for objective in self.objectives]
+        rows = self._rows(student, ctx)
+        asked = [term.teacher_wants for term in terms if term.teacher_wants is not None]
+        teacher = TeacherOutputs(models["teacher"], rows, ctx, _union(asked)) if asked else None
+        trained = train(
+            build(student),
+            terms,
+            self.optimizer,
+            _check_loop(self),
+            ctx,
+            rows,
+            sampler=self.sampler,
+            hooks=self.hooks,
+            transformers=self._transformers,
+            teacher=teacher,
+            score=_score(student, ctx),
+        )
+        return models.with_slots(student=encoder_slot(cast(Encoder, trained), student.tokenizer))
+
+    def _rows(self, student: Slot, ctx: Context) -> Rows:
+        """The training rows, those that augmenters add included."""
+        task = ctx.task
+        for expander in self._expanders:
+            task = expander.expand(task, ctx.seeds)
+        return ctx.rows("train", student) if task is ctx.task else ctx.encode(task.train, student)
+
+    def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
+        """The student's training, the objectives' and hooks' own products, and the teacher's passes.
+
+        The teacher passes once over all rows (its outputs are kept), or at every step where rows are transformed.
+        """
+        if sizes.student is None:
+            return Cost(0.0, known=False), sizes
+        rows, factor = float(sizes.rows), 1.0
+        for expander in self._expanders:
+            rows *= expander.factor
+        for transformer in self._transformers:
+            factor *= transformer.factor
+        per_row = sizes.student.macs(sizes.length) + sum(term.cost(sizes) for term in self.objectives)
+        macs = TRAINING_FACTOR * self.epochs * rows * factor * per_row
+        macs += self.epochs * rows / self.batch_size * sum(hook.cost(sizes) for hook in self.hooks)
+        if any("teacher" in term.facts.needs for term in self.objectives):
+            passes = self.epochs * factor if self._transformers else 1.0
+            macs += passes * rows * sizes.teacher.macs(sizes.length)
+        return Cost(macs), sizes
+
+
+def _union(wants: list[Wants]) -> Wants:
+    total = Wants()
+    for item in wants:
+        total = total | item
+    return total

@@ -1,0 +1,115 @@
+"""Every method that an address can name keeps the contract of its kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from autokd.build import address_of, all_methods
+from autokd.contracts import Context, Cost, Facts, Models, Sizes
+from autokd.methods.basics import (
+    AdamW,
+    Distil,
+    FineTuneTeacher,
+    HiddenMSE,
+    Labels,
+    Logits,
+    MagnitudePruning,
+    Mixup,
+    Rewind,
+    TruncateLayers,
+    WordSwap,
+)
+from autokd.methods.mi_alpha import MutualInformation
+from autokd.methods.moebert import ToExperts
+from autokd.methods.stark import SparsifyTeacher
+from autokd.space.library import shipped_spaces
+from autokd.space.space import Space
+from autokd.testing.methods import STUDENT, TEACHER, Case, check_all, check_cost, check_declared, check_run
+
+METHODS = {address_of(cls): cls for cls in all_methods()}
+
+# How each method is run in the contract kit: small, and after the stages that it needs. A new method adds a line.
+SHORT = Distil(epochs=1, batch_size=16)
+
+CASES = {
+    "basics:AdamW": Case(AdamW(lr=1e-3)),
+    "basics:Distil": Case(Distil(objectives=(Labels(), Logits()), epochs=2, batch_size=8)),
+    "basics:FineTuneTeacher": Case(FineTuneTeacher(epochs=2, batch_size=8), before=()),
+    "basics:HiddenMSE": Case(HiddenMSE(layers="last")),
+    "basics:Labels": Case(Labels()),
+    "basics:Logits": Case(Logits(form="symmetric_kl")),
+    "basics:MagnitudePruning": Case(MagnitudePruning(begin=0.0, end=0.5, every=2)),
+    "basics:Mixup": Case(Mixup()),
+    "basics:Rewind": Case(Rewind(), before=(*STUDENT, SHORT)),
+    "basics:TruncateLayers": Case(TruncateLayers(keep=1), before=(TEACHER,)),
+    "basics:WordSwap": Case(WordSwap()),
+    "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
+    "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
+    "stark:SparsifyTeacher": Case(SparsifyTeacher(batch_size=8), before=(*STUDENT, SHORT)),
+}
+
+
+@pytest.mark.parametrize("use", METHODS)
+def test_contract(use: str, tmp_path: Path) -> None:
+    assert use in CASES, f"{use} has no case here"
+    assert type(CASES[use].method) is METHODS[use]
+    check_all(CASES[use], tmp_path)
+
+
+def test_every_case_is_of_a_method() -> None:
+    assert set(CASES) == set(METHODS)
+
+
+@pytest.mark.parametrize("use", METHODS)
+def test_every_method_is_in_a_shipped_space(use: str) -> None:
+    spaces = [Space.parse(path.read_text(encoding="utf-8"), path.stem) for path in shipped_spaces()]
+    assert any(use in space.uses() for space in spaces), f"{use} is in none of {[space.name for space in spaces]}"
+
+
+def test_the_kit_notices_a_card_without_a_field() -> None:
+    @dataclass(frozen=True)
+    class Wordy:
+        """What: nothing. Equation: none. Symbols: depth only. Source: none. Differences: none."""
+
+        kind: ClassVar[str] = "objective"
+        source: ClassVar[str] = ""
+        version: ClassVar[int] = 1
+        facts: ClassVar[Facts] = Facts()
+        width: int = 1
+
+    with pytest.raises(AssertionError, match=r"says nothing of \['width'\]"):
+        check_declared(Wordy)
+
+
+def test_the_kit_notices_a_written_slot_and_a_global_draw(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Writes(Rewind):
+        def run(self, models: Models, ctx: Context) -> Models:
+            next(iter(models["student_init"].weights.values())).add_(1)
+            return super().run(models, ctx)
+
+    @dataclass(frozen=True)
+    class Draws(Rewind):
+        def run(self, models: Models, ctx: Context) -> Models:
+            torch.rand(1)
+            return super().run(models, ctx)
+
+    for cls, message in ((Writes, "was written to"), (Draws, "global random stream")):
+        cls.__module__, cls.__name__ = Rewind.__module__, "Rewind"
+        with pytest.raises(AssertionError, match=message):
+            check_run(Case(cls()), tmp_path / message.replace(" ", "-"))
+
+
+def test_the_kit_notices_a_forecast_that_does_not_follow_the_rows() -> None:
+    @dataclass(frozen=True)
+    class Flat(Rewind):
+        def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
+            return Cost(5.0), sizes
+
+    with pytest.raises(AssertionError, match="twice the rows"):
+        check_cost(Case(Flat()))
