@@ -1,0 +1,113 @@
+"""A pipeline: stages in order, checked by folding over their facts, forecast by folding over their sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autokd import build
+from autokd.contracts import Cost, Facts, Method, Sizes, Stage
+from autokd.core.address import source_version
+from autokd.core.canonical import Json
+from autokd.core.errors import SpecError
+from autokd.core.task import Task
+
+FORMS = ("float32",)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Stages in the order in which they run, and the form in which the result is deployed."""
+
+    stages: tuple[Stage, ...]
+    form: str = "float32"
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> Pipeline:
+        """Read ``{"stages": [...], "form": "float32"}``. Raises SpecError for what is not of that form."""
+        unknown_keys = sorted(set(value) - {"stages", "form"}) if isinstance(value, Mapping) else ["?"]
+        if unknown_keys or not isinstance(value.get("stages"), (list, tuple)) or not value["stages"]:
+            raise SpecError(f"a pipeline is an object with a list 'stages' and a 'form', but got {value!r:.200}.")
+        form = value.get("form", "float32")
+        if form not in FORMS:
+            raise SpecError(f"a pipeline's form must be one of {list(FORMS)}, but got {form!r}.")
+        stages = []
+        for item in value["stages"]:
+            method = build.build(item)
+            if method.kind != "stage":
+                raise SpecError(f"a pipeline is made of stages, but {item.get('use')} is of kind {method.kind!r}.")
+            stages.append(method)
+        return Pipeline(tuple(stages), form)  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, Json]:
+        """The pipeline with every default written out."""
+        return {"stages": [build.to_json(stage) for stage in self.stages], "form": self.form}
+
+    @property
+    def n_shared(self) -> int:
+        """How many leading stages are run once per study and shared by all trials that begin alike."""
+        count = 0
+        while count < len(self.stages) and self.stages[count].shared:
+            count += 1
+        return count
+
+    def check(self, facts: frozenset[str]) -> None:
+        """Fold the stages' facts from those that hold at the start. Raises SpecError at the first stage that cannot
+        run, and for a pipeline that does not end with a trained student."""
+        held = facts
+        for position, stage in enumerate(self.stages, 1):
+            held = _after(position, stage, held)
+        if not {"student", "trained_student"} <= held:
+            raise SpecError(
+                f"a pipeline must end with a trained student; at the end of this one there are {_listed(held)}."
+            )
+
+    def forecast(self, sizes: Sizes, start: int = 0) -> tuple[Cost, Sizes]:
+        """Multiply-accumulates of the stages from ``start`` on, and the sizes at the end."""
+        total = Cost(0.0)
+        for position, stage in enumerate(self.stages):
+            cost, sizes = stage.cost(sizes)
+            total = total + cost if position >= start else total
+        return total, sizes
+
+    def base_models(self) -> tuple[str, ...]:
+        """Names of the pretrained models that the stages start from, in order of use."""
+        names = [getattr(stage, "model", None) for stage in self.stages]
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+    def versions(self, stop: int | None = None) -> list[str]:
+        """Versions of the code of the first stages and of the methods inside them, for cache keys."""
+        found: list[Method] = []
+        for stage in self.stages[:stop]:
+            found += [stage, *build.nested(stage)]
+        return [f"{build.address_of(type(m))}@{source_version(type(m))}" for m in found]
+
+
+def task_facts(task: Task) -> frozenset[str]:
+    """The facts that hold before the first stage of a text task."""
+    return frozenset({"text", task.problem})
+
+
+def _after(position: int, stage: Stage, held: frozenset[str]) -> frozenset[str]:
+    for method in (stage, *build.nested(stage)):
+        facts = method.facts
+        missing, forbidden = facts.needs - held, facts.forbids & held
+        place = f"stage {position} ({build.address_of(type(stage))})"
+        name = place if method is stage else f"{build.address_of(type(method))} in {place}"
+        if missing:
+            raise SpecError(f"{name} needs {_listed(missing)}; before it there are {_listed(held)}.")
+        if forbidden:
+            raise SpecError(f"{name} cannot run where {_listed(forbidden)} holds; before it there are {_listed(held)}.")
+    changed = _changes(stage)
+    return (held - changed.drops) | changed.gives
+
+
+def _changes(stage: Stage) -> Facts:
+    inside = [method.facts for method in build.nested(stage)]
+    gives = stage.facts.gives.union(*(facts.gives for facts in inside))
+    return Facts(gives=gives, drops=stage.facts.drops.union(*(facts.drops for facts in inside)))
+
+
+def _listed(facts: frozenset[str]) -> str:
+    return ", ".join(sorted(facts)) or "no facts"
