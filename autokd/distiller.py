@@ -1,0 +1,139 @@
+"""Run one pipeline on one task, outside of any study."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autokd.core.errors import TrainingError
+from autokd.core.job import Job, Outcome, Progress, TrialSpec
+from autokd.core.task import Task
+from autokd.engine.precision import best_precision
+from autokd.models.assets import copy_asset, find_model
+from autokd.pipeline import Pipeline, task_facts
+from autokd.runner import prefix_ready, run_job
+from autokd.tasks.frozen import freeze
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from transformers import PreTrainedModel
+
+_NO_DEADLINE = float("inf")
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trained student: ``checkpoint`` is a folder that AutoModelForSequenceClassification loads.
+
+    Scores are the task's metric (a fraction, or a correlation); ``macs`` per example at the task's median length.
+    """
+
+    checkpoint: Path
+    valid_score: float
+    test_score: float
+    params: int
+    macs: float
+
+    def model(self) -> PreTrainedModel:
+        """The student as a transformers model, in evaluation mode."""
+        from transformers import AutoModelForSequenceClassification
+
+        import autokd.auto  # noqa: F401 - registers shapes that plain transformers cannot load
+
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(self.checkpoint)
+        return model.eval()
+
+
+@dataclass(frozen=True)
+class Distiller:
+    """Runs a pipeline (JSON, as searches record it) on a task.
+
+    ``teacher`` replaces ``auto`` where the pipeline names it. ``precision`` is ``"auto"`` (bfloat16 where the machine
+    has units for it), ``"float32"`` or ``"bfloat16"``.
+    """
+
+    pipeline: Mapping[str, Any]
+    teacher: str = "auto"
+    seed: int = 0
+    max_length: int = 128
+    precision: str = "auto"
+    threads: int = 1
+    device: str = "cpu"
+    method_files: tuple[str, ...] = ()
+
+    def fit(
+        self,
+        task: Task,
+        output: str | Path | None = None,
+        report: Callable[[Progress], None] = lambda _: None,
+    ) -> Student:
+        """Train, save, reload and score. ``output`` is the folder for everything (default: a new temporary one).
+
+        Raises SpecError for an illegal pipeline, TrainingError where training fails.
+        """
+        folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="autokd-"))
+        spec = self._spec(task, folder / "work")
+        for kind in ("prefix", "confirm"):
+            if kind == "prefix" and prefix_ready(spec):
+                continue
+            job = Job(
+                id=kind,
+                kind=kind,  # type: ignore[arg-type]
+                spec=spec,
+                folder=str(folder if kind == "confirm" else folder / "work" / "prefix-job"),
+                deadline_seconds=_NO_DEADLINE,
+                threads=self.threads,
+                device=self.device,  # type: ignore[arg-type]
+            )
+            outcome = run_job(job, report)
+            if outcome.state != "complete":
+                raise TrainingError(outcome.error or f"the {kind} stopped before its end")
+        return _student(outcome)
+
+    def _spec(self, task: Task, work: Path) -> TrialSpec:
+        named = with_teacher(self.pipeline, self.teacher)
+        pipeline = Pipeline.from_json(named)
+        pipeline.check(task_facts(task))
+        assets = {}
+        for name in pipeline.base_models():
+            asset = find_model(name)
+            place = work / "models" / asset.name.replace("/", "--")
+            copy_asset(asset, place)
+            assets[name] = str(place.resolve())
+        freeze(task, work / "task")
+        return TrialSpec(
+            pipeline=pipeline.to_json(),
+            task=str((work / "task").resolve()),
+            assets=assets,
+            cache=str((work / "cache").resolve()),
+            seed=self.seed,
+            max_length=self.max_length,
+            precision=best_precision() if self.precision == "auto" else self.precision,
+            method_files=self.method_files,
+        )
+
+
+def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+    """The pipeline with ``auto`` replaced by the model that it stands for here (records never hold ``auto``)."""
+    stages = []
+    for stage in pipeline.get("stages", ()):
+        if isinstance(stage, Mapping) and stage.get("model") == "auto":
+            stages.append({**stage, "model": find_model(teacher).name})
+        else:
+            stages.append(stage)
+    return {**pipeline, "stages": stages}
+
+
+def _student(outcome: Outcome) -> Student:
+    values = outcome.values
+    return Student(
+        Path(outcome.checkpoint),
+        values["valid_score"],
+        values["test_score"],
+        int(values["params"]),
+        values["macs"],
+    )

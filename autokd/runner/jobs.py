@@ -1,0 +1,99 @@
+"""One job, from its JSON to what was measured. Runs in a worker process; never raises for the job's own failures."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autokd.core.address import load_files
+from autokd.core.errors import AutokdError, Paused
+from autokd.core.job import Job, Outcome, Progress
+from autokd.engine.precision import set_threads
+from autokd.runner import trial
+from autokd.runner.prefix import run_prefix
+from autokd.runner.probe import run_probe
+
+Report = Callable[[Progress], None]
+
+
+def run_job(job: Job, report: Report) -> Outcome:
+    """Run a job to its end, its deadline, a stop request (a file ``stop`` in its folder) or its failure.
+
+    A finished job leaves ``result.json`` in its folder; asked again, it returns what that file says.
+    """
+    folder = Path(job.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    done = read_result(folder, job.kind)
+    if done is not None:
+        return done
+    clock = time.monotonic()
+    try:
+        set_threads(job.threads)
+        load_files([Path(path) for path in job.spec.method_files])
+        outcome = _run(job, report)
+    except Paused:
+        outcome = Outcome("paused", 0.0)
+    except AutokdError as error:
+        outcome = Outcome("failed", 0.0, error=str(error))
+    except Exception as error:
+        outcome = Outcome("failed", 0.0, error=cause(error), trace=traceback.format_exc())
+    outcome = replace(outcome, seconds=time.monotonic() - clock, environment=environment(job))
+    if outcome.state == "complete":
+        _write_result(folder, job.kind, outcome)
+    return outcome
+
+
+def _run(job: Job, report: Report) -> Outcome:
+    match job.kind:
+        case "probe":
+            return run_probe(job)
+        case "prefix":
+            return run_prefix(job, report)
+        case _:
+            return trial.run_trial(job, report)
+
+
+def cause(error: Exception) -> str:
+    """One line for an unforeseen error; memory and disk are named as such."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and "not enough memory" in str(error)
+    )
+    if out_of_memory:
+        return f"out of memory: {text or 'the process could not get more'}"
+    if isinstance(error, OSError) and error.errno == 28:
+        return f"the disk is full: {text}"
+    return f"{type(error).__name__}: {text}"
+
+
+def environment(job: Job) -> dict[str, str]:
+    """Where the job ran, for its record."""
+    gpu = torch.cuda.get_device_name(0) if job.device == "gpu" and torch.cuda.is_available() else ""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "device": gpu or platform.processor() or platform.machine(),
+        "threads": str(job.threads),
+        "host": platform.node(),
+    }
+
+
+def read_result(folder: Path, kind: str) -> Outcome | None:
+    """The outcome that a finished job of this kind left in its folder, None where there is none."""
+    path = folder / f"{kind}.result.json"
+    return Outcome.from_json(json.loads(path.read_text())) if path.is_file() else None
+
+
+def _write_result(folder: Path, kind: str, outcome: Outcome) -> None:
+    value: dict[str, Any] = outcome.to_json()
+    part = folder / f"{kind}.result.json.part"
+    part.write_text(json.dumps(value))
+    part.replace(folder / f"{kind}.result.json")

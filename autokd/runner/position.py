@@ -1,0 +1,65 @@
+"""How far a trial is: which stages are done and what they left. Saved between the stages that train."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from autokd.contracts import Models
+from autokd.models.slots import load_slot, save_slot
+
+_NAME, _OLD = "position", "position.old"
+
+
+@dataclass
+class Position:
+    """Stages done, the models they left, and the curve so far (``Progress`` as JSON)."""
+
+    done: int
+    models: Models
+    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+def save_position(folder: Path, position: Position, shared: Models) -> None:
+    """Write the position; slots that the shared prefix holds are named, not copied."""
+    part = Path(tempfile.mkdtemp(prefix=_NAME + ".part.", dir=folder))
+    kept = {slot.content: name for name, slot in shared.items()}
+    slots = {}
+    for name, slot in position.models.items():
+        if slot.content not in kept:
+            save_slot(slot, part / name)
+            slots[name] = {"folder": name}
+        else:
+            slots[name] = {"shared": kept[slot.content]}
+    (part / "position.json").write_text(json.dumps({"done": position.done, "slots": slots, "curve": position.curve}))
+    shutil.rmtree(folder / _OLD, ignore_errors=True)
+    if (folder / _NAME).exists():
+        (folder / _NAME).replace(folder / _OLD)
+    part.replace(folder / _NAME)
+    shutil.rmtree(folder / _OLD, ignore_errors=True)
+
+
+def load_position(folder: Path, start: Position) -> Position:
+    """The saved position, or ``start`` where there is none.
+
+    A crash between the two renames of a save leaves only the previous position, which serves as well.
+    """
+    for name in (_NAME, _OLD):
+        path = folder / name / "position.json"
+        if path.is_file():
+            found = json.loads(path.read_text())
+            slots = {
+                slot: load_slot(path.parent / place["folder"]) if "folder" in place else start.models[place["shared"]]
+                for slot, place in found["slots"].items()
+            }
+            return Position(found["done"], Models(slots), found["curve"])
+    return start
+
+
+def clear_positions(folder: Path) -> None:
+    """Remove saved positions and loop states once the trial's checkpoint is whole."""
+    for path in [*folder.glob(_NAME + "*"), *folder.glob("loop-*")]:
+        shutil.rmtree(path, ignore_errors=True)

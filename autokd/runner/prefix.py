@@ -1,0 +1,132 @@
+"""Shared prefixes: leading stages that all trials of a study run alike, made once, written once, never changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from autokd import build
+from autokd.contracts import Models
+from autokd.core.canonical import digest
+from autokd.core.errors import TrainingError
+from autokd.core.job import Job, Outcome, Progress, TrialSpec
+from autokd.core.shape import EncoderShape
+from autokd.engine.evaluate import predict
+from autokd.measure.metrics import METRICS
+from autokd.models.slots import build as build_slot
+from autokd.models.slots import load_slot, save_slot
+from autokd.pipeline import Pipeline, task_facts
+from autokd.runner.watch import Watch
+from autokd.runner.workspace import Workspace, asset_content, job_device, load_task
+
+
+def prefix_key(spec: TrialSpec) -> str:
+    """The name of the artifact that a pipeline's shared stages make: everything that decides its content.
+
+    Shared stages always run as replicate 0, so that all seeds of a pipeline have one teacher.
+    """
+    pipeline = Pipeline.from_json(spec.pipeline)
+    shared = pipeline.stages[: pipeline.n_shared]
+    bases = Pipeline(shared).base_models() if shared else ()
+    return digest(
+        {
+            "stages": [build.to_json(stage) for stage in shared],
+            "versions": pipeline.versions(pipeline.n_shared),
+            "seed": spec.seed,
+            "precision": spec.precision,
+            "max_length": spec.max_length,
+            "task": load_task(spec.task).content,
+            "bases": {name: asset_content(spec.assets[name]) for name in bases},
+        }
+    )
+
+
+def prefix_folder(spec: TrialSpec) -> Path:
+    """Where the prefix of a spec lies, or will lie."""
+    return Path(spec.cache) / "prefixes" / prefix_key(spec)
+
+
+def prefix_ready(spec: TrialSpec) -> bool:
+    """Whether the shared stages of a spec have been made."""
+    return (prefix_folder(spec) / "prefix.json").is_file()
+
+
+def load_prefix(spec: TrialSpec) -> tuple[Models, float]:
+    """The models that the shared stages made, and the device seconds they cost. Raises TrainingError if absent."""
+    folder = prefix_folder(spec)
+    if not (folder / "prefix.json").is_file():
+        raise TrainingError(
+            f"the shared stages of this pipeline must be made before its trials, but {folder} is missing."
+        )
+    found = json.loads((folder / "prefix.json").read_text())
+    slots = {name: load_slot(folder / place) for name, place in found["slots"].items()}
+    return Models(slots), float(found["device_seconds"])
+
+
+def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
+    """Run a pipeline's shared stages and keep what they made; score the teacher on validation and test."""
+    spec, watch = job.spec, Watch(Path(job.folder), job.deadline_seconds)
+    workspace = Workspace(spec, job_device(job.device))
+    pipeline = Pipeline.from_json(spec.pipeline)
+    pipeline.check(task_facts(workspace.task))
+    models, curve = Models(), []
+    for position, stage in enumerate(pipeline.stages[: pipeline.n_shared]):
+
+        def told(step: int, score: float, position: int = position) -> None:
+            progress = Progress(position, step, score, watch.seconds)
+            curve.append(progress.__dict__)
+            report(progress)
+
+        name = build.address_of(type(stage))
+        loop = Path(job.folder) / f"loop-{position}"
+        context = workspace.context(name, loop, replicate=0, report=told, should_pause=watch.should_pause)
+        models = stage.run(models, context)
+    values = teacher_values(workspace, models)
+    base = workspace.base(pipeline.base_models()[0], workspace.seeds)
+    shared = Pipeline(pipeline.stages[: pipeline.n_shared])
+    cost, _ = shared.forecast(workspace.sizes(base))
+    _write(prefix_folder(spec), models, {"device_seconds": watch.seconds * job.devices, "values": values})
+    for path in Path(job.folder).glob("loop-*"):
+        shutil.rmtree(path)
+    return Outcome("complete", 0.0, values=values, curve=tuple(curve), trained_macs=cost.macs)
+
+
+def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
+    """Scores, parameters and multiply-accumulates of the teacher. Its test score decides nothing."""
+    slot = models["teacher"]
+    network = build_slot(slot)
+    metric = METRICS[workspace.task.metric]
+    scores = {}
+    for split, rows in (
+        ("valid", workspace.rows("valid", slot)),
+        ("test", workspace.encode(workspace.task.test, slot)),
+    ):
+        logits = predict(network, rows, workspace.device, torch.float32).cpu().numpy()
+        scores[f"{split}_score"] = metric.score(logits, rows.labels.numpy())
+    macs = EncoderShape.from_json(slot.config).macs(workspace.median_length(slot))
+    params = float(sum(tensor.numel() for tensor in slot.weights.values()))
+    return {**scores, "params": params, "macs": macs}
+
+
+def _write(folder: Path, models: Models, facts: dict[str, object]) -> None:
+    """All or nothing: the folder appears under its name only when it is whole."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
+    places: dict[str, str] = {}
+    by_content: dict[str, str] = {}
+    for name, slot in models.items():
+        if slot.content not in by_content:
+            save_slot(slot, part / name)
+            by_content[slot.content] = name
+        places[name] = by_content[slot.content]
+    (part / "prefix.json").write_text(json.dumps({**facts, "slots": places}))
+    if (folder / "prefix.json").is_file():
+        shutil.rmtree(part)  # another owner finished first, with the same content
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    part.replace(folder)

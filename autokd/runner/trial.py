@@ -1,0 +1,120 @@
+"""One trial: the stages after the shared prefix, the gate, and what was measured on the reloaded checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autokd import build
+from autokd.contracts import Models, Slot
+from autokd.core.job import Job, Outcome, Progress
+from autokd.core.shape import EncoderShape
+from autokd.deploy.gate import admit, reloaded_logits, save_predictions
+from autokd.measure.metrics import METRICS
+from autokd.pipeline import Pipeline, task_facts
+from autokd.runner.position import Position, clear_positions, load_position, save_position
+from autokd.runner.prefix import load_prefix
+from autokd.runner.watch import Watch
+from autokd.runner.workspace import Workspace, job_device
+
+
+def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
+    """Run or continue a trial. Jobs of kind ``confirm`` and ``control`` also open the test split.
+
+    A folder that already holds the finished trial is not trained again: only what is missing is measured.
+    """
+    folder, watch = Path(job.folder), Watch(Path(job.folder), job.deadline_seconds)
+    workspace = Workspace(job.spec, job_device(job.device))
+    pipeline = Pipeline.from_json(job.spec.pipeline)
+    pipeline.check(task_facts(workspace.task))
+    shared, prefix_seconds = load_prefix(job.spec)
+    trained = _trained(folder)
+    if trained is None:
+        position = load_position(folder, Position(pipeline.n_shared, shared))
+        student = _run_stages(job, workspace, pipeline, position, shared, watch, report)
+        trained = {**_measure(folder, workspace, student), "curve": position.curve}
+        _keep(folder, trained)
+    values, predictions = dict(trained["values"]), dict(trained["predictions"])
+    if job.kind in ("confirm", "control"):
+        values["test_score"], predictions["test"] = _open_test(folder, workspace, shared["teacher"])
+    cost, _ = pipeline.forecast(workspace.sizes(shared["dense_teacher"]), pipeline.n_shared)
+    return Outcome(
+        "complete",
+        0.0,
+        values=values,
+        checkpoint=str(folder / "checkpoint"),
+        predictions=predictions,
+        curve=tuple(trained["curve"]),
+        seconds_alone=watch.seconds + prefix_seconds / job.devices,
+        trained_macs=cost.macs,
+    )
+
+
+def _run_stages(
+    job: Job,
+    workspace: Workspace,
+    pipeline: Pipeline,
+    position: Position,
+    shared: Models,
+    watch: Watch,
+    report: Callable[[Progress], None],
+) -> Slot:
+    folder = Path(job.folder)
+    for index in range(position.done, len(pipeline.stages)):
+        stage, loop = pipeline.stages[index], folder / f"loop-{index}"
+
+        def told(step: int, score: float, index: int = index) -> None:
+            progress = Progress(index, step, score, watch.seconds)
+            position.curve.append({"stage": index, "step": step, "score": score, "seconds": watch.seconds})
+            report(progress)
+
+        context = workspace.context(
+            build.address_of(type(stage)),
+            loop,
+            replicate=job.spec.replicate,
+            report=told,
+            should_pause=watch.should_pause,
+        )
+        position.models = stage.run(position.models, context)
+        position.done = index + 1
+        if loop.exists():  # a stage that trained: what it made is worth more than its loop's state
+            save_position(folder, position, shared)
+            shutil.rmtree(loop)
+    return position.models["student"]
+
+
+def _measure(folder: Path, workspace: Workspace, student: Slot) -> dict[str, Any]:
+    rows = workspace.rows("valid", student)
+    admitted = admit(student, folder / "checkpoint", workspace.task, rows)
+    predictions = save_predictions(folder / "predictions", "valid", admitted.logits, rows.labels.numpy())
+    shape = EncoderShape.from_json(student.config)
+    values = {
+        "valid_score": admitted.score,
+        "params": float(admitted.params),
+        "macs": shape.macs(workspace.median_length(student)),
+        "size_bytes": float(admitted.size_bytes),
+    }
+    return {"values": values, "predictions": {"valid": predictions}}
+
+
+def _open_test(folder: Path, workspace: Workspace, like: Slot) -> tuple[float, str]:
+    rows = workspace.encode(workspace.task.test, like)
+    logits, labels = reloaded_logits(folder / "checkpoint", rows), rows.labels.numpy()
+    score = METRICS[workspace.task.metric].score(logits, labels)
+    return score, save_predictions(folder / "predictions", "test", logits, labels)
+
+
+def _trained(folder: Path) -> dict[str, Any] | None:
+    path = folder / "trained.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def _keep(folder: Path, facts: dict[str, Any]) -> None:
+    """Mark the trial as trained; from here on its intermediate models are not needed."""
+    part = folder / "trained.json.part"
+    part.write_text(json.dumps(facts))
+    part.replace(folder / "trained.json")
+    clear_positions(folder)

@@ -1,0 +1,123 @@
+"""What the jobs of one worker share: the task, tokenised rows, base models. All of it is read-only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from autokd.contracts import Context, Rows, Sizes, Slot
+from autokd.core.errors import SpecError, unknown
+from autokd.core.job import TrialSpec
+from autokd.core.seeds import Seeds
+from autokd.core.shape import EncoderShape
+from autokd.core.task import Problem, Split, Task
+from autokd.engine.tokens import encode
+from autokd.models.hub import load_pretrained
+from autokd.tasks.frozen import thaw
+
+
+@lru_cache(maxsize=2)
+def load_task(folder: str) -> Task:
+    """The frozen task of a study, once per process."""
+    return thaw(Path(folder))
+
+
+@lru_cache(maxsize=16)
+def _encoded(split: Split, tokenizer: str, max_length: int, problem: Problem) -> Rows:
+    return encode(split, tokenizer, max_length, problem)
+
+
+@lru_cache(maxsize=8)
+def asset_content(folder: str) -> str:
+    """Content hash of a base model's folder: its weights, configuration and tokenizer."""
+    found = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            found.update(path.name.encode())
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One trial's surroundings, from its spec."""
+
+    spec: TrialSpec
+    device: torch.device
+
+    @property
+    def task(self) -> Task:
+        return load_task(self.spec.task)
+
+    @property
+    def seeds(self) -> Seeds:
+        return Seeds(self.spec.seed, replicate=self.spec.replicate)
+
+    @property
+    def precision(self) -> torch.dtype:
+        return torch.bfloat16 if self.spec.precision == "bfloat16" else torch.float32
+
+    def asset(self, name: str) -> str:
+        """The folder of a base model. Raises SpecError for one that the study does not have."""
+        if name not in self.spec.assets:
+            raise SpecError(unknown("base model", name, self.spec.assets))
+        return self.spec.assets[name]
+
+    def base(self, name: str, seeds: Seeds) -> Slot:
+        """A base model with a head for this task."""
+        return load_pretrained(Path(self.asset(name)), self.task.n_outputs, seeds)
+
+    def encode(self, split: Split, slot: Slot) -> Rows:
+        """Tokenise rows for a slot's tokenizer."""
+        return _encoded(split, slot.tokenizer, self.spec.max_length, self.task.problem)
+
+    def rows(self, split: str, slot: Slot) -> Rows:
+        """Tokenised rows of ``train`` or ``valid``; the test split is not for stages."""
+        if split not in ("train", "valid"):
+            raise SpecError(f"a stage may read the splits 'train' and 'valid', but asked for {split!r}.")
+        return self.encode(getattr(self.task, split), slot)
+
+    def sizes(self, base: Slot) -> Sizes:
+        """Where a forecast starts: the training rows and the shape of the base model."""
+        lengths = self.rows("train", base).lengths.double()
+        return Sizes(len(lengths), float(lengths.mean()), EncoderShape.from_json(base.config))
+
+    def median_length(self, slot: Slot) -> int:
+        """The task's median number of tokens per row."""
+        return int(self.rows("train", slot).lengths.double().median())
+
+    def context(
+        self,
+        stage: str,
+        folder: Path,
+        *,
+        replicate: int,
+        report: Callable[[int, float], None],
+        should_pause: Callable[[], bool],
+    ) -> Context:
+        """What one stage may know and use."""
+        seeds = self.seeds.at(stage, replicate)
+        return Context(
+            task=self.task,
+            rows=self.rows,
+            encode=self.encode,
+            base=lambda name: self.base(name, seeds),
+            seeds=seeds,
+            folder=folder,
+            cache=Path(self.spec.cache),
+            device=self.device,
+            precision=self.precision,
+            report=report,
+            should_pause=should_pause,
+        )
+
+
+def job_device(device: str) -> torch.device:
+    """The torch device of a job that was given a ``cpu`` or a ``gpu``."""
+    return torch.device("cuda" if device == "gpu" else "cpu")
