@@ -1,0 +1,87 @@
+"""Where a study lives: the storage that a user named, and the folder of files beside it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from autokd.core.errors import UsageError
+
+DEFAULT_STORAGE = "sqlite:///studies/autokd.db"
+_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/?#@\s]*:)[^@\s]*@")
+_QUERY_PASSWORD = re.compile(r"(?i)(?P<before>password=)[^&\s]+")
+
+
+@dataclass(frozen=True)
+class Location:
+    """A storage: an SQLite file, a journal file, or a database server.
+
+    ``path`` is the file of the first two. ``url`` is what Optuna is given for SQLite and servers.
+    """
+
+    kind: Literal["sqlite", "journal", "server"]
+    url: str
+    path: Path | None = None
+
+    @staticmethod
+    def parse(storage: str) -> Location:
+        """Read ``sqlite:///FILE``, ``journal:///FILE``, ``postgresql://...`` or a bare file name.
+
+        A bare name is a journal where it ends in ``.journal`` or ``.log`` and SQLite where it ends in ``.db``,
+        ``.sqlite`` or ``.sqlite3``. As in SQLAlchemy, three slashes begin a relative path and four an absolute one.
+        Raises UsageError for anything else.
+        """
+        scheme, _, rest = storage.partition("://")
+        if not rest:
+            return _bare(storage)
+        if scheme == "journal":
+            return Location("journal", storage, _path(storage, rest))
+        if scheme.partition("+")[0] == "sqlite":
+            path = _path(storage, rest.partition("?")[0])
+            return Location("sqlite", storage, path)
+        if scheme.partition("+")[0] in ("postgresql", "postgres"):
+            return Location("server", "postgresql" + storage.removeprefix(scheme.partition("+")[0]))
+        raise UsageError(_forms(storage))
+
+
+def files_root(storage: str, artifacts: str | Path | None = None) -> Path:
+    """The folder of checkpoints and caches: ``artifacts``, else ``<file>.files`` beside the storage's own file.
+
+    Raises UsageError for a server without ``artifacts``: nothing on disk belongs to it.
+    """
+    if artifacts is not None:
+        return Path(artifacts).absolute()
+    path = Location.parse(storage).path
+    if path is None:
+        raise UsageError(f"a storage on a server needs a folder for its files (artifacts): {redacted(storage)!r}.")
+    return path.absolute().with_name(path.name + ".files")
+
+
+def redacted(text: str) -> str:
+    """The text without the passwords of the URLs in it."""
+    return _QUERY_PASSWORD.sub(r"\g<before>***", _PASSWORD.sub(r"\g<before>***@", text))
+
+
+def _bare(storage: str) -> Location:
+    path = Path(storage)
+    if path.suffix in (".journal", ".log"):
+        return Location("journal", storage, path)
+    if path.suffix in (".db", ".sqlite", ".sqlite3"):
+        return Location("sqlite", f"sqlite:///{storage}", path)
+    raise UsageError(_forms(storage))
+
+
+def _path(storage: str, rest: str) -> Path:
+    """The file in what follows ``scheme://``, which begins with the slash that ends the empty host."""
+    if not rest.startswith("/") or len(rest) == 1 or rest == "/:memory:":
+        raise UsageError(_forms(storage))
+    return Path(rest[1:])
+
+
+def _forms(storage: str) -> str:
+    return (
+        f"a storage is sqlite:///FILE, journal:///FILE, postgresql://USER@HOST/NAME, or a file that ends in .db or "
+        f".journal, but got {redacted(storage)!r}."
+    )

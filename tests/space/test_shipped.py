@@ -1,0 +1,81 @@
+"""The spaces that ship: every pipeline form that they hold is one that the methods accept."""
+
+from __future__ import annotations
+
+import pytest
+
+from autokd import build
+from autokd.contracts import Sizes
+from autokd.core.errors import UsageError
+from autokd.core.holes import Choice
+from autokd.core.shape import EncoderShape, LayerShape
+from autokd.pipeline import Pipeline
+from autokd.space import Space, find_space, shipped_spaces
+
+NAMES = [path.stem for path in shipped_spaces()]
+CLASSES = frozenset({"text", "classification"})
+
+
+def load(name: str) -> Space:
+    found, text = find_space(name)
+    return Space.parse(text, found)
+
+
+def test_the_two_spaces_are_found() -> None:
+    assert {"basics", "hard"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_makes_a_pipeline_that_comes_back(name: str) -> None:
+    space = load(name)
+    for hole, option, params in space.examples():
+        pipeline = Pipeline.from_json(space.decode(params))
+        pipeline.check(CLASSES)
+        assert space.encode(pipeline.to_json(), build.defaults) == params, (hole, option)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("depth", [6, 12])
+def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: str, depth: int) -> None:
+    space = load(name)
+    layer = LayerShape(heads=2, head_width=8, ffn=32)
+    teacher = EncoderShape(vocabulary=99, positions=64, hidden=16, layers=(layer,) * depth, labels=2)
+    for _, _, params in space.examples():
+        cost, sizes = Pipeline.from_json(space.decode(params)).forecast(Sizes(100, 20.0, teacher))
+        assert cost.known
+        assert cost.macs > 0
+        assert sizes.student is not None
+        assert sizes.student.macs(20) < teacher.macs(20)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_regression_has_pipelines(name: str) -> None:
+    space = load(name)
+    params = space.sample(lambda h: "mse" if h.name == "logits" else h.options[0] if isinstance(h, Choice) else h.low)
+    Pipeline.from_json(space.decode(params)).check(frozenset({"text", "regression"}))
+
+
+def test_every_method_stands_in_a_space() -> None:
+    used = frozenset().union(*(load(name).uses() for name in NAMES))
+    known = {method["use"] for method in build.describe_methods()}
+    assert known <= used, "a method that no shipped space offers is never tried"
+
+
+def test_hard_holds_the_default_space() -> None:
+    hard = load("hard")
+    for _, _, params in load("basics").examples():
+        assert hard.encode(load("basics").decode(params), build.defaults) is not None, params
+
+
+def test_a_file_is_a_space_too(tmp_path: object) -> None:
+    with open("mine.yaml", "w", encoding="utf-8") as file:
+        file.write("stages: [{use: a:B}]")
+    assert find_space("mine.yaml") == ("mine", "stages: [{use: a:B}]")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("basic", "Did you mean 'basics'"), ("no/such.yaml", "a file that exists")]
+)
+def test_unknown_spaces_are_refused(name: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        find_space(name)
