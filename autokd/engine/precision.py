@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import torch
 
+from autokd.engine.memory import keep_freed_memory
+
 PrecisionName = Literal["bfloat16", "float32"]
 # Largest relative error (against float64, over the largest entry) that float32 rounding explains at these sizes;
 # bfloat16 rounding of the inputs gives errors about a hundred times as large.
@@ -47,13 +49,14 @@ def autocast(device: torch.device, precision: torch.dtype) -> AbstractContextMan
 
 
 def set_threads(n: int) -> None:
-    """Make this process a worker of ``n`` CPU threads, and choose its float32 matrix product (see above).
+    """Make this process a worker of ``n`` CPU threads; choose its float32 product (see above); keep freed memory.
 
     Raises ValueError for fewer than one thread.
     """
     if n < 1:
         raise ValueError(f"a worker needs at least one thread, but got {n}.")
     torch.set_num_threads(n)
+    keep_freed_memory()
     choose_float32_matmul()
 
 

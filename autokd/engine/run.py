@@ -29,6 +29,7 @@ from autokd.core.canonical import digest
 from autokd.core.errors import SpecError, TrainingError
 from autokd.core.seeds import Seeds
 from autokd.engine.dropout import StreamDropout
+from autokd.engine.gradients import Gradients
 from autokd.engine.options import LoopOptions
 from autokd.engine.parameters import parameter_groups
 from autokd.engine.precision import autocast
@@ -64,7 +65,7 @@ class Run:
         self._terms = nn.ModuleList(parts.terms).to(ctx.device)
         _check_terms(parts)
         groups = parameter_groups(parts.model, parts.terms)
-        self._parameters = [parameter for group in groups for parameter in group.parameters]
+        self._gradients = Gradients([parameter for group in groups for parameter in group.parameters])
         self._optimizer = parts.optimizer.build(groups)
         self._peaks = [float(group["lr"]) for group in self._optimizer.param_groups]
         self.hooks = [hook.build(parts.model, plan) for hook in parts.hooks]
@@ -94,8 +95,7 @@ class Run:
         loss = self._loss(batch)
         self._check(loss)
         loss.backward()  # type: ignore[no-untyped-call]
-        if self._options.clip_norm > 0:
-            nn.utils.clip_grad_norm_(self._parameters, self._options.clip_norm)
+        self._gradients.settle(self._options.clip_norm)
         self.step += 1
         factor = learning_rate_factor(self.step, self._plan.n_steps, self._options.warmup_share)
         for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
@@ -103,7 +103,7 @@ class Run:
         self._optimizer.step()
         for hook in self.hooks:
             hook.after_step(self.step)
-        self._optimizer.zero_grad()
+        self._gradients.clear()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that later steps depend on. Raises TrainingError where the last loss was not finite."""

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from autokd.contracts import Dropout
 from autokd.core.shape import EncoderShape, LayerShape
-from autokd.models.linear import Linear
+from autokd.models.linear import Linear, for_products
 
 # Added to the score of padding: its softmax is exactly 0 in every precision, float16 included.
 _FAR_AWAY = -3.0e4
@@ -74,7 +74,8 @@ class Attention(nn.Module):
             added = self.output.bias.expand_as(hidden)
             taps = (nothing, nothing, nothing)
         else:
-            taps = (self._split(self.query(hidden)), self._split(self.key(hidden)), self._split(self.value(hidden)))
+            read = for_products(hidden)
+            taps = (self._split(self.query(read)), self._split(self.key(read)), self._split(self.value(read)))
             added = self.output(self._merge(self._context(taps, padding, dropout, rate), hidden.shape[0], head_mask))
         if dropout is not None:
             added = dropout(added, rate)

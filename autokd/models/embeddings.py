@@ -72,10 +72,14 @@ class WordEmbedding(nn.Module):
         self.weight = whole
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids: [batch, length] of the tokenizer -> [batch, length, width]. An id that was cut is an IndexError."""
-        if self._remap is not None:
-            ids = self._remap[ids]
-        return functional.embedding(ids, self.weight)
+        """ids: [batch, length] of the tokenizer -> [batch, length, width]. An id that was cut is an IndexError.
+
+        While trimmed on a CPU the gradient is sparse: a batch holds few of the rows, and a dense one would cost a
+        pass over all of them.
+        """
+        if self._remap is None:
+            return functional.embedding(ids, self.weight)
+        return functional.embedding(self._remap[ids], self.weight, sparse=self.weight.device.type == "cpu")
 
 
 class Embeddings(nn.Module):

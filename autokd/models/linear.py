@@ -20,6 +20,14 @@ class Linear(nn.Linear):
             nn.init.zeros_(self.bias)
 
 
+def for_products(value: Tensor) -> Tensor:
+    """The value as matrix products will read it under autocast: converted once where several products share it."""
+    kind = value.device.type
+    if not torch.is_autocast_enabled(kind):
+        return value
+    return value.to(torch.get_autocast_dtype(kind))
+
+
 def initialise(module: nn.Module, seed: int) -> None:
     """Draw every matrix below ``module`` from a normal of standard deviation 0.02; vectors keep their start.
 

@@ -113,7 +113,7 @@ class WholeVocabulary(nn.Module):
         super().__init__()
         inner = build(tiny_slot(seed=3))
         word = inner.embeddings.word  # type: ignore[union-attr]
-        table = nn.Embedding.from_pretrained(word.weight.detach().clone(), freeze=False)  # type: ignore[union-attr, operator]
+        table = nn.Embedding.from_pretrained(word.weight.detach().clone(), freeze=False, sparse=True)  # type: ignore[union-attr, operator]
         inner.embeddings.word = table  # type: ignore[union-attr]
         self.inner = inner
 

@@ -1,0 +1,98 @@
+"""What a study was asked, where it ran, what it spent, and how to repeat it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+from autokd.core.budget import Budget
+from autokd.core.result import StudyResult
+from autokd.core.settings import DataSource
+
+_WRITTEN = re.compile(r"([\d.]+)\s*(\S+)")
+
+
+@dataclass(frozen=True)
+class Amount:
+    """One limit of the budget in the unit that the user wrote; ``scale`` base units (seconds, trials) make one."""
+
+    limit: float
+    spent: float
+    unit: str
+    scale: float
+
+    @property
+    def share(self) -> float:
+        return self.spent / self.limit
+
+
+def amounts(result: StudyResult) -> list[Amount]:
+    """The limits of the budget, in the order in which they were written."""
+    found = []
+    for part in result.settings.budget.split(","):
+        written = _WRITTEN.fullmatch(part.strip())
+        assert written is not None  # the settings hold a budget that was parsed
+        limit, number = Budget.parse(part).limits[0], float(written[1])
+        scale = limit.amount / number
+        found.append(Amount(number, result.spent.get(limit.unit, 0.0) / scale, written[2], scale))
+    return found
+
+
+def budget_line(result: StudyResult) -> str:
+    """What was allowed and what was spent, as one line."""
+    return ", ".join(f"{a.spent:.4g} of {a.limit:.4g} {a.unit} ({a.share:.0%})" for a in amounts(result))
+
+
+def reproduce(result: StudyResult) -> list[tuple[str, str]]:
+    """Commands with what each is for: repeat the search, go on, write the report, train one pipeline alone."""
+    settings = result.settings
+    where = f" --storage {shlex.quote(result.storage)}" if result.storage else ""
+    study = shlex.quote(settings.study)
+    commands = [("Repeat the search", settings.command)] if settings.command else []
+    commands.append(("Go on with a larger budget", f"autokd resume {study}{where} --budget BUDGET"))
+    commands.append(("Write this report again", f"autokd report {study}{where} --output report.html"))
+    train = f"autokd train pipeline.json{_data_options(settings.data)} --output my-student"
+    return [*commands, ("Train one pipeline of the table below alone, from its JSON", train)]
+
+
+def _data_options(data: DataSource) -> str:
+    """How the command line names this data set again."""
+    named = {
+        "--dataset": data.name,
+        "--data-dir": data.data_dir,
+        "--text-column": data.text_column,
+        "--text-pair-column": data.text_pair_column,
+        "--label-column": data.label_column,
+        "--metric": data.metric,
+    }
+    return "".join(f" {option} {shlex.quote(value)}" for option, value in named.items() if value)
+
+
+def environment(result: StudyResult) -> dict[str, str]:
+    """Versions and machine; a value that trials disagree on (several machines) lists all of them."""
+    seen: dict[str, dict[str, None]] = {name: {value: None} for name, value in result.settings.environment.items()}
+    for record in result.records:
+        for name, value in record.environment.items():
+            seen.setdefault(name, {})[value] = None
+    return {name: ", ".join(values) for name, values in seen.items()}
+
+
+def settings_table(result: StudyResult) -> dict[str, str]:
+    """What the study was asked for, resolved."""
+    s = result.settings
+    gpus = f", {s.gpus_per_trial:g} GPUs each" if s.device == "gpu" else ""
+    return {
+        "data set": f"{s.task_name} ({s.train_rows:,} training rows)",
+        "metric": s.metric,
+        "teacher": ", ".join(s.teachers),
+        "space": s.space_name,
+        "objectives": ", ".join(s.objectives),
+        "constraints": ", ".join(s.constraints) or "none",
+        "budget": s.budget,
+        "tokens": f"at most {s.max_length}; median {s.median_length}, on which MACs are counted",
+        "precision": s.precision,
+        "device": f"{s.device}, {s.workers} workers" + gpus,
+        "runner": s.runner,
+        "seed": str(s.seed),
+    }

@@ -1,0 +1,133 @@
+"""What is known of a pipeline before it runs: whether it is legal, what it costs, and the size of its student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from autokd.contracts import Sizes
+from autokd.core.canonical import Json, digest
+from autokd.core.errors import SpecError, unknown
+from autokd.core.job import TrialSpec
+from autokd.core.settings import StudySettings
+from autokd.core.shape import EncoderShape
+from autokd.core.task import Task
+from autokd.measure.cost import count_parameters
+from autokd.models.encoder import Encoder
+from autokd.models.hub import read_config, shape_of
+from autokd.pipeline import Pipeline, task_facts
+from autokd.runner import prefix_key, prefix_ready
+from autokd.study.controls import control
+from autokd.tasks.frozen import thaw
+
+
+@dataclass(frozen=True)
+class Appraisal:
+    """A legal pipeline, resolved, with its forecast.
+
+    ``prefix`` names the artifact of its shared stages (empty: it has none) and ``prefix_macs`` what they train;
+    ``macs`` is what the other stages train. ``values`` holds ``params`` and ``macs`` of the student as far as its
+    shape is known beforehand; ``teacher`` is the name of its first base model.
+    """
+
+    pipeline: Mapping[str, Json]
+    prefix: str
+    prefix_macs: float
+    macs: float
+    values: Mapping[str, float] = field(default_factory=dict)
+    teacher: str = ""
+
+    @property
+    def content(self) -> str:
+        """By this two pipelines are the same."""
+        return digest(self.pipeline)
+
+
+class Appraiser(Protocol):
+    """Judges pipelines for one study."""
+
+    def appraise(self, pipeline: Mapping[str, Any]) -> Appraisal:
+        """Raises SpecError where the pipeline cannot run in this study."""
+
+    def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:
+        """The control called ``name`` of a pipeline."""
+
+    def spec(self, pipeline: Mapping[str, Any], replicate: int) -> TrialSpec:
+        """What a worker needs to run a resolved pipeline."""
+
+    def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
+        """Whether the pipeline's shared stages have been made and lie on disk."""
+
+
+@dataclass(frozen=True)
+class PipelineAppraiser:
+    """The appraiser of real studies. ``cache`` is the folder of artifacts that are named by content."""
+
+    settings: StudySettings
+    cache: Path
+
+    @cached_property
+    def task(self) -> Task:
+        return thaw(Path(self.settings.task))
+
+    def appraise(self, pipeline: Mapping[str, Any]) -> Appraisal:
+        named = with_teacher(pipeline, self.settings.teachers[0])
+        built = Pipeline.from_json(named)
+        built.check(task_facts(self.task))
+        models = built.base_models()
+        for name in models:
+            if name not in self.settings.assets:
+                raise SpecError(unknown("base model of this study", name, self.settings.assets))
+        resolved = built.to_json()
+        sizes = Sizes(self.settings.train_rows, self.settings.mean_length, self._shape(models[0]))
+        rest, after = built.forecast(sizes, built.n_shared)
+        whole, _ = built.forecast(sizes)
+        return Appraisal(
+            pipeline=resolved,
+            prefix=prefix_key(self.spec(resolved, 0)) if built.n_shared else "",
+            prefix_macs=whole.macs - rest.macs,
+            macs=rest.macs,
+            values=self._student_values(after.student),
+            teacher=models[0],
+        )
+
+    def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:
+        return self.appraise(control(pipeline, name, self.task.problem))
+
+    def spec(self, pipeline: Mapping[str, Any], replicate: int) -> TrialSpec:
+        return TrialSpec(
+            pipeline=pipeline,
+            task=self.settings.task,
+            assets=self.settings.assets,
+            cache=str(self.cache),
+            seed=self.settings.seed,
+            replicate=replicate,
+            max_length=self.settings.max_length,
+            precision=self.settings.precision,
+            method_files=self.settings.method_files,
+        )
+
+    def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
+        return prefix_ready(self.spec(pipeline, 0))
+
+    def _shape(self, model: str) -> EncoderShape:
+        return shape_of(read_config(Path(self.settings.assets[model])), self.task.n_outputs)
+
+    def _student_values(self, shape: EncoderShape | None) -> dict[str, float]:
+        if shape is None:
+            return {}
+        with torch.device("meta"):  # shapes without memory
+            n_parameters = count_parameters(Encoder(shape))
+        return {"macs": shape.macs(self.settings.median_length), "params": float(n_parameters)}
+
+
+def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+    """The pipeline with ``auto`` replaced by the model that it stands for in this study."""
+    stages = pipeline.get("stages", ())
+    named = [{**s, "model": teacher} if isinstance(s, Mapping) and s.get("model") == "auto" else s for s in stages]
+    return {**pipeline, "stages": named}

@@ -1,0 +1,117 @@
+"""Confirming: which runs are still to do for which finalist, and what the finished ones say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+from autokd.core.record import Finalist, TrialRecord
+from autokd.study.causes import CRASHED, LOST
+from autokd.study.frontier import dominates, point
+from autokd.study.plan import CONTROLS, MAX_FINALISTS, N_SEEDS, Plan
+from autokd.study.policy import Check
+
+SCORING_SHARE = 0.05  # scoring a finished trial on the test split, as a share of what training it took
+_MAX_LOSSES = 2  # a run that was lost this often with its worker is given up
+
+Interval = Callable[[Sequence[TrialRecord]], tuple[float, float, float]]
+Costs = Callable[[TrialRecord, str], float]
+
+
+def group_cost(finalist: TrialRecord, costs: Costs, seeds: int, *, controls: bool) -> float:
+    """Forecast device seconds of confirming one finalist from scratch, with its two controls or without."""
+    own = costs(finalist, "")
+    total = (SCORING_SHARE + seeds - 1) * own
+    return total + seeds * sum(costs(finalist, name) for name in CONTROLS) if controls else total
+
+
+def plan_cost(ranked: Sequence[TrialRecord], costs: Costs) -> float:
+    """Forecast device seconds of confirming the best of a frontier: controls for the first, seeds for all."""
+    chosen = ranked[:MAX_FINALISTS]
+    return sum(group_cost(record, costs, N_SEEDS, controls=index == 0) for index, record in enumerate(chosen))
+
+
+def checks(plan: Plan, records: Mapping[int, TrialRecord], costs: Costs) -> tuple[Check, ...]:
+    """The runs that are still to do, most important first.
+
+    First of all one seed of the best finalist and of its controls, without which there is no result; then their other
+    seeds; then the other finalists, one after the other.
+    """
+    found: list[Check] = []
+    confirming = [r for r in records.values() if r.confirms is not None]
+    for index, finalist in enumerate(plan.finalists):
+        names = ("", *CONTROLS) if index == 0 else ("",)
+        todo: list[tuple[str, int, float, int | None]] = []
+        for replicate in range(plan.seeds):
+            for name in names:
+                runs = _runs(confirming, finalist, name, replicate)
+                if _to_do(runs):
+                    cost = costs(records[finalist], name) * (SCORING_SHARE if not name and replicate == 0 else 1.0)
+                    paused = next((r for r in runs if r.state == "paused"), None)
+                    left = cost if paused is None else max(cost - paused.device_seconds, SCORING_SHARE * cost)
+                    todo.append((name, replicate, left, None if paused is None else paused.number))
+        whole = sum(cost for _, _, cost, _ in todo)
+        opened = index == 0 or len(todo) < plan.seeds
+        found += [
+            Check(finalist, name, replicate, cost, whole, opened, index == 0 and replicate == 0, continues)
+            for name, replicate, cost, continues in todo
+        ]
+    return tuple(found)
+
+
+def finalists(
+    plan: Plan, records: Mapping[int, TrialRecord], objectives: Sequence[str], interval: Interval
+) -> tuple[Finalist, ...]:
+    """The confirmed frontier: finalists by their means over seeds, without those that another one dominates."""
+    found = [_result(_complete(records, number, "", plan.seeds), number, "", interval) for number in plan.finalists]
+    known = [finalist for finalist in found if finalist is not None]
+    points = {each.trial: point(each.to_json(), objectives) for each in known}
+    kept = [f for f in known if not any(dominates(other, points[f.trial]) for other in points.values())]
+    return tuple(sorted(kept, key=lambda f: -f.valid_score))
+
+
+def controls(plan: Plan, records: Mapping[int, TrialRecord], interval: Interval) -> tuple[Finalist, ...]:
+    """The controls of the first finalist; ``trial`` is the number of the seed whose checkpoint ships."""
+    if not plan.finalists:
+        return ()
+    first = plan.finalists[0]
+    found = [_result(_complete(records, first, name, plan.seeds), None, name, interval) for name in CONTROLS]
+    return tuple(control for control in found if control is not None)
+
+
+def _result(runs: Sequence[TrialRecord], number: int | None, name: str, interval: Interval) -> Finalist | None:
+    if not runs:
+        return None
+    ships = max(runs, key=lambda r: (r.values["valid_score"], -r.replicate))
+    mean, low, high = interval(runs)
+    return Finalist(
+        trial=ships.number if number is None else number,
+        pipeline=ships.pipeline,
+        valid_score=fmean(r.values["valid_score"] for r in runs),
+        test_score=mean,
+        test_low=low,
+        test_high=high,
+        params=ships.values["params"],
+        macs=ships.values["macs"],
+        checkpoint=ships.checkpoint,
+        n_seeds=len(runs),
+        name=name,
+    )
+
+
+def _complete(records: Mapping[int, TrialRecord], finalist: int, name: str, seeds: int) -> list[TrialRecord]:
+    runs = [_runs(list(records.values()), finalist, name, replicate) for replicate in range(seeds)]
+    return [next(r for r in some if r.state == "complete") for some in runs if any(r.state == "complete" for r in some)]
+
+
+def _runs(records: Sequence[TrialRecord], finalist: int, name: str, replicate: int) -> list[TrialRecord]:
+    wanted = ("control" if name else "confirm", finalist, name, replicate)
+    return [r for r in records if (r.role, r.confirms, r.name, r.replicate) == wanted]
+
+
+def _to_do(runs: Sequence[TrialRecord]) -> bool:
+    if any(r.state in ("complete", "running") for r in runs):
+        return False
+    failed = [r for r in runs if r.state == "failed"]
+    lost = [r for r in failed if r.error.startswith((LOST, CRASHED))]
+    return len(lost) == len(failed) and len(lost) <= _MAX_LOSSES

@@ -1,0 +1,239 @@
+"""The study's driver: hands out jobs, takes their outcomes, keeps the books. Runners only carry jobs to workers.
+
+A runner asks ``next_job`` whenever it has a free worker (None: nothing to start now), reports with ``progress`` and
+``done``, and calls ``tick`` about once a second until ``finished``. What to start is decided in ``policy``; here the
+books are kept. Errors of the study itself are kept too, and raised by ``conclude`` once the workers are quiet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from autokd.core.budget import Budget
+from autokd.core.errors import AutokdError
+from autokd.core.job import Job, Outcome, Progress
+from autokd.core.record import TrialRecord
+from autokd.store.study_store import StudyStore
+from autokd.study.accounts import Accounts, Flight
+from autokd.study.candidates import Candidates
+from autokd.study.frontier import SEARCHED
+from autokd.study.jobs import JobMaker
+from autokd.study.ledger import binding
+from autokd.study.memory import Memory
+from autokd.study.parts import Parts
+from autokd.study.places import folder_number, remove
+from autokd.study.prefixes import Prefixes
+from autokd.study.recover import queue_unfinished, recover
+from autokd.study.settle import keep_trace, settle
+from autokd.study.spent import spent_before
+from autokd.study.starter import Starter
+from autokd.study.view import StudyView, counts, front_points
+
+Listener = Callable[[StudyView], None]
+JOURNAL_SECONDS = 10.0
+_SHOW_SECONDS = 1.0
+_HOPELESS = 6  # so many failed search trials without a complete one end a study
+
+
+class StudyDriver:
+    """Drives one study, which it must hold the lock of. Not made for several threads."""
+
+    def __init__(
+        self,
+        store: StudyStore,
+        candidates: Candidates,
+        maker: JobMaker,
+        listener: Listener = lambda view: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._maker, self._places = store, maker, maker.places
+        self._listener, self._clock = listener, clock
+        recover(store, self._places, maker.share)
+        queue_unfinished(store, self._places, candidates)
+        budget = Budget.parse(store.settings.budget)
+        self._memory = Memory(store)
+        self._accounts = Accounts(budget, maker.capacity, clock, spent_before(store))
+        parts = Parts(store, self._memory, self._accounts, candidates, maker)
+        self._prefixes = Prefixes(parts)
+        self._starter = Starter(parts, self._prefixes)
+        self._unit = budget.limits[0].unit
+        self._failure: AutokdError | None = None
+        self._interrupted = False
+        self._message = ""
+        self._journalled = self._shown = -JOURNAL_SECONDS
+        self._learn()
+
+    # ------------------------------------------------------------------------------------------ for runners
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing to run and nothing running."""
+        ended = self._failure is not None or self._interrupted or self._starter.over
+        return ended and not self._accounts.flights
+
+    def next_job(self) -> Job | None:
+        """A job for a free worker, None where nothing can start now."""
+        if self._failure is not None or self._interrupted:
+            return None
+        job = None
+        with self._keeping_errors():
+            job = self._starter.next_job()
+        if job is not None:
+            self._show(f"{job.id} started")
+        return job
+
+    def progress(self, job_id: str, progress: Progress) -> None:
+        """A running job reported a validation score."""
+        self._show(f"{job_id}: stage {progress.stage + 1}, step {progress.step}, score {progress.score:.4f}")
+
+    def done(self, job_id: str, outcome: Outcome) -> None:
+        """A job came back, whatever became of it; ``outcome.state`` is ``failed`` where its worker died."""
+        flight, seconds = self._accounts.land(job_id)
+        with self._keeping_errors():
+            keep_trace(self._places.trace(job_id), outcome)
+            match flight.job.kind:
+                case "probe":
+                    self._probed(outcome, seconds)
+                case "prefix":
+                    stopping = self._interrupted or self._failure is not None
+                    self._prefixes.done(flight, outcome, seconds, stopping=stopping)
+                case _:
+                    self._trial_done(flight, outcome, seconds)
+        self._show(f"{job_id} {outcome.state}" + (f": {outcome.error}" if outcome.error else ""))
+
+    def tick(self) -> None:
+        """Journal what was spent, and stop jobs for which there is no budget left."""
+        if self._failure is not None or self._interrupted:
+            self._accounts.stop(tuple(self._accounts.flights))
+        else:
+            self._accounts.stop_overdrawn()
+        if self._clock() - self._journalled >= JOURNAL_SECONDS:
+            self._journal()
+        if self._clock() - self._shown >= _SHOW_SECONDS:
+            self._show(self._message)
+
+    def settled(self) -> bool:
+        """Whether there is nothing left to do even before anything has run: a spent study needs no workers."""
+        return self._starter.is_over()
+
+    def interrupt(self) -> None:
+        """Start nothing more; the next tick asks jobs in flight to save themselves. The study can be resumed.
+
+        Safe in a signal handler: it only says so.
+        """
+        self._interrupted = True
+
+    @property
+    def interrupted(self) -> bool:
+        return self._interrupted
+
+    def conclude(self) -> None:
+        """After the last job: write down what was spent; a study that is over tells its paused trials as pruned.
+
+        Raises what went wrong with the study itself, if something did.
+        """
+        self._journal()
+        if self._failure is not None:
+            raise self._failure
+        if self._interrupted:
+            return
+        for record in self._store.records():
+            if record.state == "paused":
+                self._store.finish(record.number, "pruned")
+        self._show("done")
+
+    def view(self) -> StudyView:
+        """The study as it is now."""
+        limit, spent, unit = binding(self._accounts.budget, self._accounts.ledger.spent.of)
+        purse = self._accounts.purse()
+        return StudyView(
+            study=self._store.settings.study,
+            phase=self._phase(),
+            counts=counts(self._store.records()),
+            spent=spent,
+            limit=limit,
+            unit=unit,
+            seconds_left=max(purse.left, 0.0) / self._accounts.capacity,
+            front=front_points(self._starter.front()),
+            jobs=tuple(self._accounts.flights),
+            message=self._message,
+        )
+
+    # ------------------------------------------------------------------------------------------ outcomes
+
+    def _probed(self, outcome: Outcome, seconds: float) -> None:
+        if outcome.state == "failed":
+            raise AutokdError(f"the probe of this machine failed: {outcome.error}")
+        if outcome.state == "complete":
+            self._memory.keep_probe(float(outcome.values["seconds_per_mac"]), seconds)
+            self._learn()
+
+    def _trial_done(self, flight: Flight, outcome: Outcome, seconds: float) -> None:
+        assert flight.number is not None
+        record = next(r for r in self._store.records() if r.number == flight.number)
+        spent = self._accounts.ledger.spent.of(self._unit)
+        told = settle(self._store, record, outcome, seconds, flight.job.devices, spent)
+        if told.state == "complete":
+            self._learn()
+        self._sweep(told)
+        self._give_up_if_hopeless()
+
+    def _give_up_if_hopeless(self) -> None:
+        searched = [r for r in self._store.records() if r.role in SEARCHED]
+        failed = [r for r in searched if r.state == "failed"]
+        if len(failed) >= _HOPELESS and not any(r.state == "complete" for r in searched):
+            raise AutokdError(f"none of {len(failed)} trials could be completed; the last one: {failed[-1].error}")
+
+    def _learn(self) -> None:
+        probe = self._memory.probe
+        if probe is not None:
+            self._accounts.probe = probe * self._maker.share
+            self._accounts.learn(self._store.records())
+
+    # ------------------------------------------------------------------------------------------ inside
+
+    def _sweep(self, told: TrialRecord) -> None:
+        """Keep to the checkpoint quota: frontier, finalists, controls, running and paused trials; nothing else."""
+        records = {r.number: r for r in self._store.records()}
+        kept = {r.number for r in self._starter.front()}
+        plan = self._memory.plan
+        kept |= set() if plan is None else set(plan.finalists)
+        gone = []
+        for record in records.values():
+            ended = record.state in ("complete", "failed") and record.role in SEARCHED
+            if ended and record.number not in kept and (record.checkpoint or record.number == told.number):
+                remove(self._places.trial(folder_number(record, records)))
+                gone += [record.number] if record.checkpoint else []
+            elif record.number == told.number and record.state == "failed" and record.role == "control":
+                remove(self._places.trial(record.number))
+        if gone:
+            self._store.drop_checkpoint(*gone)
+
+    @contextmanager
+    def _keeping_errors(self) -> Iterator[None]:
+        """The study's own errors wait until the workers are quiet."""
+        try:
+            yield
+        except AutokdError as error:
+            self._failure = error
+            self._accounts.stop(tuple(self._accounts.flights))
+
+    def _journal(self) -> None:
+        self._journalled = self._clock()
+        self._memory.keep_ledger(self._accounts.ledger.to_json())
+
+    def _phase(self) -> str:
+        if self._starter.over:
+            return "done"
+        if self._memory.probe is None:
+            return "probe"
+        if not self._memory.prefixes:
+            return "teacher"
+        return "search" if self._memory.plan is None else "confirm"
+
+    def _show(self, message: str) -> None:
+        self._message = message
+        self._shown = self._clock()
+        self._listener(self.view())

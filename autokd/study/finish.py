@@ -1,0 +1,78 @@
+"""The end of a study: the confirmed frontier and its controls, with intervals, written down once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from autokd.core.errors import AutokdError
+from autokd.core.record import Finalist, TrialRecord
+from autokd.deploy.gate import load_predictions
+from autokd.measure.intervals import interval
+from autokd.measure.metrics import METRICS
+from autokd.store.importance import importances
+from autokd.store.study_store import StudyStore
+from autokd.study.appraise import Appraiser
+from autokd.study.confirm import Interval, controls, finalists
+from autokd.study.frontier import SEARCHED
+from autokd.study.memory import Memory
+from autokd.study.plan import CONTROLS, Plan
+
+
+def scored_interval(metric: str) -> Interval:
+    """Mean and interval of the test score over several seeds' runs, from their predictions on disk."""
+
+    def of(runs: Sequence[TrialRecord]) -> tuple[float, float, float]:
+        loaded = [load_predictions(run.predictions["test"]) for run in runs]
+        return interval(METRICS[metric], loaded[0][1], [logits for logits, _ in loaded])
+
+    return of
+
+
+def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
+    """Work the result out from the records and keep it. Raises AutokdError where nothing could be confirmed."""
+    memory = Memory(store)
+    records = {record.number: record for record in store.records()}
+    plan = memory.plan or Plan(())
+    confirmed = finalists(plan, records, store.settings.objectives, of)
+    if not confirmed:
+        raise AutokdError(_why_nothing(store))
+    found = controls(plan, records, of)
+    for text in _notes(plan, confirmed, found, records):
+        memory.note(text)
+    memory.keep_result(
+        {
+            "front": [finalist.to_json() for finalist in confirmed],
+            "controls": [control.to_json() for control in found],
+            "prefix": appraiser.appraise(confirmed[0].pipeline).prefix,
+            "importances": importances(store),
+        }
+    )
+
+
+def _notes(
+    plan: Plan, front: Sequence[Finalist], found: Sequence[Finalist], records: dict[int, TrialRecord]
+) -> list[str]:
+    notes = []
+    missing = [name for name in CONTROLS if name not in {control.name for control in found}]
+    if missing:
+        notes.append(f"Without a result: the control {' and '.join(missing)}.")
+    for finalist in (*front, *found):
+        if finalist.n_seeds < plan.seeds:
+            name = finalist.name or f"trial {finalist.trial}"
+            notes.append(f"{name} was confirmed with {finalist.n_seeds} instead of {plan.seeds} seeds.")
+    confirmed = {r.confirms for r in records.values() if r.role == "confirm" and r.state == "complete"}
+    beaten = sorted(confirmed - {finalist.trial for finalist in front} - {None}, key=str)
+    if beaten:
+        listed = ", ".join(map(str, beaten))
+        notes.append(f"Confirmed, but dominated by another finalist's mean over seeds: {listed}.")
+    return notes
+
+
+def _why_nothing(store: StudyStore) -> str:
+    searched = [record for record in store.records() if record.role in SEARCHED]
+    complete = [record for record in searched if record.state == "complete"]
+    failed = [record for record in store.records() if record.state == "failed"]
+    if complete and not any(record.feasible for record in complete):
+        return f"none of {len(complete)} complete trials keeps the constraints {', '.join(store.settings.constraints)}."
+    last = f"; the last failure: {failed[-1].error}" if failed else ""
+    return f"no trial could be confirmed ({len(complete)} of {len(searched)} were completed{last})."

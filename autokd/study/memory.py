@@ -1,0 +1,93 @@
+"""What a study remembers beside its trials: probe, prefixes, plan, ledger, notes, result. Typed access to the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from autokd.core.job import Outcome
+from autokd.store.study_store import StudyStore
+from autokd.study.plan import Plan
+
+
+class Memory:
+    """A thin layer over the store's keys, which are named here and nowhere else."""
+
+    def __init__(self, store: StudyStore) -> None:
+        self._store = store
+
+    @property
+    def probe(self) -> float | None:
+        """Wall seconds per multiply-accumulate of one worker, None before the probe."""
+        found = self._store.get("probe")
+        return None if found is None else float(found["seconds_per_mac"])
+
+    def keep_probe(self, seconds_per_mac: float, device_seconds: float) -> None:
+        self._store.put("probe", {"seconds_per_mac": seconds_per_mac, "device_seconds": device_seconds})
+
+    @property
+    def prefixes(self) -> dict[str, dict[str, Any]]:
+        """By the prefix's name: ``teacher`` (the base model's name), ``values``, ``device_seconds``, ``done``."""
+        found: dict[str, dict[str, Any]] = self._store.get("prefixes", {})
+        return found
+
+    def has_prefix(self, name: str) -> bool:
+        """Whether this study has made the prefix (or found it made) and knows what it is worth."""
+        return bool(self.prefixes.get(name, {}).get("done"))
+
+    def keep_prefix(self, name: str, teacher: str, outcome: Outcome, device_seconds: float) -> None:
+        before = self.prefixes.get(name, {})
+        entry = {
+            "teacher": teacher,
+            "values": dict(outcome.values) or before.get("values", {}),
+            "device_seconds": before.get("device_seconds", 0.0) + device_seconds,
+            "done": outcome.state == "complete" or before.get("done", False),
+        }
+        self._store.put("prefixes", {**self.prefixes, name: entry})
+
+    @property
+    def plan(self) -> Plan | None:
+        """The finalists, None while the search goes on."""
+        found = self._store.get("plan")
+        return None if found is None else Plan.from_json(found)
+
+    def keep_plan(self, plan: Plan) -> None:
+        self._store.put("plan", plan.to_json())
+
+    @property
+    def confirm_limit(self) -> float | None:
+        """Device seconds at which confirming ends where only trials are limited, None while the search goes on."""
+        found = self._store.get("confirm_limit")
+        return None if found is None else float(found)
+
+    def keep_confirm_limit(self, device_seconds: float) -> None:
+        self._store.put("confirm_limit", device_seconds)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences that the reader of the results should know."""
+        return tuple(self._store.get("notes", ()))
+
+    def note(self, text: str) -> None:
+        if text and text not in self.notes:
+            self._store.put("notes", [*self.notes, text])
+
+    def keep_ledger(self, ledger: Mapping[str, float]) -> None:
+        self._store.put("ledger", dict(ledger))
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What the study ended with, None while it is not finished."""
+        found: dict[str, Any] | None = self._store.get("result")
+        return found
+
+    def keep_result(self, result: Mapping[str, Any] | None) -> None:
+        if result is None:
+            self._store.delete("result")
+        else:
+            self._store.put("result", dict(result))
+
+    def reopen(self) -> None:
+        """Go back from a finished study to a searching one: there is more budget."""
+        for key in ("plan", "confirm_limit", "result"):
+            self._store.delete(key)

@@ -1,0 +1,59 @@
+"""What the parts of a driver share: the study's store and memory, its accounts, and how trials become jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autokd.core.job import Job, JobKind
+from autokd.core.record import TrialRecord
+from autokd.store.study_store import StudyStore
+from autokd.study.accounts import Accounts, Flight
+from autokd.study.appraise import Appraisal, Appraiser
+from autokd.study.candidates import Candidates
+from autokd.study.jobs import JobMaker
+from autokd.study.memory import Memory
+from autokd.study.places import folder_number
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One driver's parts. All of them belong to the same study."""
+
+    store: StudyStore
+    memory: Memory
+    accounts: Accounts
+    candidates: Candidates
+    maker: JobMaker
+
+    @property
+    def appraiser(self) -> Appraiser:
+        return self.maker.appraiser
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        return self.store.settings.objectives
+
+    def by_number(self) -> dict[int, TrialRecord]:
+        """Every record under its number."""
+        return {record.number: record for record in self.store.records()}
+
+    def fly(self, job: Job, cost: float, number: int | None = None) -> Job:
+        """Charge a job from now on; its forecast is ``cost`` device seconds."""
+        self.accounts.take_off(Flight(job, cost, number))
+        return job
+
+    def fly_trial(self, number: int, appraisal: Appraisal, cost: float, deadline_seconds: float) -> Job:
+        """The job of a trial that is already written down as running."""
+        records = self.by_number()
+        record = records[number]
+        kinds: dict[str, JobKind] = {"confirm": "confirm", "control": "control"}
+        job = self.maker.trial(
+            number,
+            kinds.get(record.role, "trial"),
+            folder_number(record, records),
+            appraisal.pipeline,
+            record.replicate,
+            record.forecast_macs,
+            deadline_seconds,
+        )
+        return self.fly(job, cost, number)

@@ -1,0 +1,179 @@
+"""What a study does next, decided from plain numbers: no clock, no storage, no training.
+
+All money here is device seconds (allocated devices x wall seconds). A study searches until the search's share cannot
+hold one more trial, then confirms: further seeds of its finalists, and two controls. Between 20 and 40 % of the budget
+is kept for that. What is left over at the end is spent on more trials, and on one last job that its deadline pauses.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+RESERVE_LEAST, RESERVE_MOST = 0.2, 0.4  # shares of the budget kept for confirming
+WORTH_FILLING = 0.08  # a remainder above this share of the budget is spent on a last job that its deadline pauses
+ALMOST_DONE = 0.02  # jobs that need no more than this share may finish past the limit ...
+OVERDRAFT = 1.03  # ... until this multiple of it is spent
+_LEAST_TRIAL = 0.6  # a trial much cheaper than the typical one is no use for filling a budget
+_RUNAWAY = 3.0  # a search trial that takes this many times its forecast is paused
+_RUNAWAY_SECONDS = 60.0  # forecasts of very short jobs are mostly start-up: give these at least this long
+
+
+@dataclass(frozen=True)
+class Purse:
+    """The budget at one moment, in device seconds; ``limit`` is infinite where only trials are counted.
+
+    ``spent`` includes what jobs in flight have used; ``committed`` is what they are still expected to use.
+    """
+
+    limit: float
+    spent: float
+    committed: float = 0.0
+    trials_left: float = math.inf
+
+    @property
+    def left(self) -> float:
+        return self.limit - self.spent
+
+    @property
+    def free(self) -> float:
+        """What nothing in flight is expected to use."""
+        return self.left - self.committed
+
+
+@dataclass(frozen=True)
+class Check:
+    """One confirming run that is still to do: a seed of a finalist, or of a control (``name``) of its shape.
+
+    ``cost`` is its forecast; ``group_cost`` that of everything still to do for the same finalist, which must fit
+    before the first of it starts (``opened`` says that something of it has). ``vital``: a study has no result
+    without it. ``continues`` is the trial that was paused and goes on, None for a new one.
+    """
+
+    finalist: int
+    name: str
+    replicate: int
+    cost: float
+    group_cost: float
+    opened: bool = False
+    vital: bool = False
+    continues: int | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the decision depends on. ``running`` counts jobs in flight, ``tried`` search trials started so far.
+
+    ``typical`` is the forecast cost of an ordinary trial, ``plan_cost`` that of confirming the present frontier.
+    ``closed``: no proposal can be afforded, or none is left. ``fill``: whether the limit is one to be used up.
+    """
+
+    purse: Purse
+    running: int
+    tried: int
+    typical: float
+    plan_cost: float = 0.0
+    checks: tuple[Check, ...] = ()
+    closed: bool = False
+    confirming: bool = False
+    fill: bool = True
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to start now."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The study is done."""
+
+
+@dataclass(frozen=True)
+class Confirm:
+    """The search's share is used up: choose the finalists."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """Start a search trial that costs at most ``most`` (prefix included); ``cap`` bounds what it may really use."""
+
+    most: float
+    cap: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """Start a confirming run, which may use at most ``cap``."""
+
+    check: Check
+    cap: float
+
+
+Decision = Wait | Finish | Confirm | Try | Run
+
+
+def reserve(limit: float, plan_cost: float) -> float:
+    """What is kept for confirming: the forecast, but at least 20 % and at most 40 % of the limit."""
+    if math.isinf(limit):
+        return 0.0
+    return min(max(plan_cost, RESERVE_LEAST * limit), RESERVE_MOST * limit)
+
+
+def decide(now: Situation) -> Decision:
+    """The next thing to do."""
+    return _confirming(now) if now.confirming else _searching(now)
+
+
+def _searching(now: Situation) -> Decision:
+    kept = reserve(now.purse.limit, now.plan_cost)
+    room = now.purse.free - kept
+    if _may_try(now) and (room >= _LEAST_TRIAL * now.typical or now.tried == 0):
+        return Try(max(room, now.typical) if now.tried == 0 else room, cap=now.purse.left - kept)
+    return Wait() if now.running else Confirm()
+
+
+def _confirming(now: Situation) -> Decision:
+    purse = now.purse
+    for check in now.checks:
+        needed = check.cost if check.opened else check.group_cost
+        if needed <= purse.free or (check.vital and purse.left > 0):
+            return Run(check, cap=purse.left)
+    if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
+        return Try(purse.free, cap=purse.left)
+    if now.running:
+        return Wait()
+    if now.fill and purse.left >= WORTH_FILLING * purse.limit:
+        if now.checks:
+            return Run(now.checks[0], cap=purse.left)
+        if _may_try(now):
+            return Try(math.inf, cap=purse.left)
+    return Finish()
+
+
+def _may_try(now: Situation) -> bool:
+    return not now.closed and now.purse.trials_left > 0
+
+
+def deadline_seconds(cost: float, cap: float, devices: float, *, runaway: bool) -> float:
+    """Wall seconds that a job may run: what it may use of the budget, for search trials also a bound on surprises."""
+    most = min(cap, max(_RUNAWAY * cost, _RUNAWAY_SECONDS * devices)) if runaway else cap
+    return max(most, 0.0) / devices
+
+
+def must_stop(purse: Purse, remaining: float) -> bool:
+    """Whether a job in flight that is expected to need ``remaining`` more has to be paused now."""
+    if purse.left > 0 or math.isinf(purse.limit):
+        return False
+    return remaining > ALMOST_DONE * purse.limit or purse.spent > OVERDRAFT * purse.limit
+
+
+def n_seeds(free: float, seed_cost: float, control_cost: float, most: int = 3) -> int:
+    """How many seeds one finalist and its two controls can have: ``most`` where that fits, at least one.
+
+    The finalist's first seed is the search trial itself, which only needs scoring.
+    """
+    for n in range(most, 1, -1):
+        if (n - 1) * seed_cost + 2 * n * control_cost <= free:
+            return n
+    return 1

@@ -1,0 +1,88 @@
+"""Shared prefixes as jobs of the study: who needs which, which are made, which cannot be."""
+
+from __future__ import annotations
+
+import math
+
+from autokd.core.errors import AutokdError, BudgetError
+from autokd.core.job import Job, Outcome
+from autokd.study.accounts import Flight
+from autokd.study.appraise import Appraisal
+from autokd.study.causes import CRASHED
+from autokd.study.parts import Parts
+from autokd.study.places import remove
+from autokd.study.policy import RESERVE_LEAST, deadline_seconds
+
+_MARGIN = 1.2  # several threads on one job are not quite as good as as many jobs
+_TRIES = 3  # shared stages whose worker dies are started this often
+
+
+class Prefixes:
+    """Starts each prefix once. While nothing else can run it gets all cores."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._tries: dict[str, int] = {}
+        self._broken: dict[str, str] = {}
+        self._ready: set[str] = set()  # found on disk once: a prefix is never changed
+
+    def ready(self, appraisal: Appraisal) -> bool:
+        """Whether a pipeline's shared stages are made, and this study knows what they are worth."""
+        if not appraisal.prefix or appraisal.prefix in self._ready:
+            return True
+        known = self._parts.memory.has_prefix(appraisal.prefix)
+        if known and self._parts.appraiser.prefix_ready(appraisal.pipeline):
+            self._ready.add(appraisal.prefix)
+        return appraisal.prefix in self._ready
+
+    def any_made(self) -> bool:
+        """Whether there is a prefix at all."""
+        return any(map(self._parts.memory.has_prefix, self._parts.memory.prefixes))
+
+    def broken(self, appraisal: Appraisal) -> bool:
+        """Whether a pipeline's shared stages were tried and cannot be made."""
+        return appraisal.prefix in self._broken
+
+    def cost(self, appraisal: Appraisal) -> float:
+        """Forecast device seconds of making a pipeline's shared stages, 0 where that is done."""
+        return 0.0 if self.ready(appraisal) else _MARGIN * self._parts.accounts.cost(appraisal.prefix_macs)
+
+    def start(self, appraisal: Appraisal) -> Job | None:
+        """The job that makes a prefix, None where it is being made already. Raises AutokdError where it cannot be."""
+        flights = self._parts.accounts.flights
+        if f"prefix-{appraisal.prefix}" in flights:
+            return None
+        self.refuse_broken(appraisal)
+        purse = self._parts.accounts.purse()
+        alone = not flights
+        devices = self._parts.maker.prefix(appraisal, 0.0, alone=alone).devices
+        cap = purse.left - (0.0 if math.isinf(purse.limit) else RESERVE_LEAST * purse.limit)
+        seconds = deadline_seconds(0.0, cap, devices, runaway=False)
+        return self._parts.fly(self._parts.maker.prefix(appraisal, seconds, alone=alone), self.cost(appraisal))
+
+    def refuse_broken(self, appraisal: Appraisal | None = None) -> None:
+        """Raises AutokdError with the cause where this prefix (None: some prefix) cannot be made."""
+        for name, why in self._broken.items():
+            if appraisal is None or appraisal.prefix == name:
+                raise AutokdError(f"the shared stages of the pipelines (the teacher) cannot be made: {why}")
+
+    def done(self, flight: Flight, outcome: Outcome, seconds: float, *, stopping: bool) -> None:
+        """Take a prefix job's outcome. Raises BudgetError where its deadline, and no wish of ours, ended it."""
+        parts = self._parts
+        appraisal = parts.appraiser.appraise(flight.job.spec.pipeline)
+        parts.memory.keep_prefix(appraisal.prefix, appraisal.teacher, outcome, seconds)
+        if outcome.state == "complete":
+            remove(parts.maker.places.job(flight.job.id))
+        elif outcome.state == "failed":
+            self._failed(appraisal.prefix, outcome.error)
+        elif not stopping:
+            raise BudgetError(
+                f"the budget {parts.accounts.budget.text!r} does not hold the teacher's fine-tuning and trials after "
+                f"it: fine-tuning was not done after {seconds:.0f} device seconds. `autokd resume` with a larger "
+                "budget goes on from there."
+            )
+
+    def _failed(self, name: str, why: str) -> None:
+        self._tries[name] = self._tries.get(name, 0) + 1
+        if not why.startswith(CRASHED) or self._tries[name] >= _TRIES:
+            self._broken[name] = why

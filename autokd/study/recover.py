@@ -1,0 +1,68 @@
+"""What a new driver finds of the last one's work: finished jobs are taken over, paused ones go on, lost ones again."""
+
+from __future__ import annotations
+
+from autokd.core.budget import Budget
+from autokd.core.record import TrialRecord
+from autokd.runner import read_result
+from autokd.store.study_store import StudyStore
+from autokd.study.candidates import Candidates
+from autokd.study.causes import LOST
+from autokd.study.frontier import SEARCHED
+from autokd.study.places import Places, folder_number, holds_work
+from autokd.study.settle import settle
+from autokd.study.spent import spent_before
+
+KILLED = f"{LOST}: the study's driver ended before this trial had saved anything"
+
+
+def recover(store: StudyStore, places: Places, devices: float) -> None:
+    """Bring the storage up to date with the disk: afterwards no trial is running. ``devices`` is a job's share."""
+    records = {record.number: record for record in store.records()}
+    unit = Budget.parse(store.settings.budget).limits[0].unit
+    for record in records.values():
+        if record.state == "running":
+            _recover_one(store, places, record, records, devices, spent_before(store).of(unit))
+
+
+def queue_unfinished(store: StudyStore, places: Places, candidates: Candidates) -> None:
+    """Hand over the trials to go on with, and the parameters of those that were lost and not tried again."""
+    records = store.records()
+    by_number = {record.number: record for record in records}
+    continued = {record.continues for record in records}
+    for record in records:
+        if record.role not in SEARCHED or record.number in continued:
+            continue
+        left = record.state == "pruned" and holds_work(places.trial(folder_number(record, by_number)))
+        if record.state == "paused" or left:  # a paused trial goes on even if it was stopped before it saved anything
+            candidates.go_on(record)
+    for record in _lost(records):
+        candidates.again(record.params, record.role)
+
+
+def _recover_one(
+    store: StudyStore,
+    places: Places,
+    record: TrialRecord,
+    records: dict[int, TrialRecord],
+    devices: float,
+    spent_at: float,
+) -> None:
+    folder = places.trial(folder_number(record, records))
+    outcome = read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
+    if outcome is not None:
+        settle(store, record, outcome, outcome.seconds * devices, devices, spent_at)
+    elif holds_work(folder):
+        store.pause(record.number)
+    else:
+        store.finish(record.number, "failed", error=KILLED)
+
+
+def _lost(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+    """Lost trials whose parameters no later trial has."""
+    found = []
+    for index, record in enumerate(records):
+        lost = record.role in ("search", "random") and record.error.startswith(LOST)
+        if lost and not any(r.params == record.params and r.role in ("search", "random") for r in records[index + 1 :]):
+            found.append(record)
+    return found

@@ -1,0 +1,24 @@
+"""What a study has spent so far, from its journal and its records."""
+
+from __future__ import annotations
+
+from autokd.core.record import TrialRecord
+from autokd.store.study_store import StudyStore
+from autokd.study.causes import LOST
+from autokd.study.ledger import Spent, spent_from_json
+
+
+def spent_before(store: StudyStore) -> Spent:
+    """What earlier drivers spent: the journal, or what the records say where that is more."""
+    journal = spent_from_json(store.get("ledger"))
+    records = store.records()
+    known = sum(record.device_seconds for record in records)
+    known += sum(found["device_seconds"] for found in store.get("prefixes", {}).values())
+    known += store.get("probe", {}).get("device_seconds", 0.0)
+    n_trials = sum(1 for r in records if counts_as_trial(r))
+    return Spent(max(journal.device_seconds, known), journal.wall_seconds, n_trials)
+
+
+def counts_as_trial(record: TrialRecord) -> bool:
+    """Whether a trial counts against a limit on trials: searched, and not lost with its driver."""
+    return record.role in ("search", "random") and not record.error.startswith(LOST) and record.continues is None

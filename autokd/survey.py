@@ -1,0 +1,232 @@
+"""What a space holds, before any of it runs: its size, what cannot run here, its cheapest and its dearest pipeline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from autokd.contracts import Sizes
+from autokd.core.canonical import Json, canonical
+from autokd.core.errors import SpecError, UsageError
+from autokd.core.holes import Choice, Hole
+from autokd.core.settings import DataSource
+from autokd.core.shape import EncoderShape
+from autokd.core.task import Task
+from autokd.measure.cost import count_parameters
+from autokd.models.assets import find_model
+from autokd.models.encoder import Encoder
+from autokd.models.hub import read_config, shape_of
+from autokd.pipeline import Pipeline, task_facts
+from autokd.space import Space, find_space
+from autokd.tasks.load import load_task
+
+ROWS, LENGTH, CLASSES = 10_000, 64, 2  # the data set that a space is judged for where none is named
+STARTS = 4  # random pipelines that the search for the cheapest and the dearest begins with
+TRIES = 20  # random pipelines with one option, before that option is called masked
+DRAWS = 400  # draws to find those: an option may be open in few assignments only
+
+
+@dataclass(frozen=True)
+class Masked:
+    """An option that no pipeline can use here, and why."""
+
+    parameter: str
+    option: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """A resolved pipeline with its forecast: what training takes in all, and its student as far as it is known."""
+
+    pipeline: Mapping[str, Json]
+    training_macs: float
+    macs: float | None
+    params: float | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """``size`` counts assignments of parameters, None where a range of real numbers makes them endless.
+
+    ``cheapest`` and ``dearest`` are found by local search over every option and both ends of every range.
+    """
+
+    name: str
+    judged_for: str
+    n_parameters: int
+    size: int | None
+    uses: tuple[str, ...]
+    masked: tuple[Masked, ...]
+    cheapest: Example
+    dearest: Example
+
+    def to_json(self) -> dict[str, Json]:
+        return asdict(self)
+
+
+def survey(name_or_path: str, source: DataSource | None = None, teacher: str = "auto") -> Survey:
+    """Judge a space, for a data set or for a nominal one of single sentences with two classes.
+
+    Raises SpecError where the space breaks a rule, or where none of the pipelines tried can run.
+    """
+    name, text = find_space(name_or_path)
+    space = Space.parse(text, name)
+    task = None if source is None else load_task(source, seed=0)
+    judge = _Judge(space, task, teacher)
+    rng = np.random.default_rng(0)
+    starts = _starts(judge, rng)
+    return Survey(
+        name=space.name,
+        judged_for=f"{'sentences' if task is None else task.name}, {judge.n_rows:,} rows of {LENGTH} tokens",
+        n_parameters=len(space.holes),
+        size=space.size(),
+        uses=tuple(sorted(space.uses())),
+        masked=tuple(judge.masked(rng)),
+        cheapest=judge.extreme(starts, sign=1.0),
+        dearest=judge.extreme(starts, sign=-1.0),
+    )
+
+
+def _starts(judge: _Judge, rng: np.random.Generator) -> list[dict[str, Any]]:
+    """Some assignments that can run. Raises SpecError where none was found."""
+    drawn = (judge.draw(rng) for _ in range(DRAWS))
+    found = list(islice((params for params in drawn if judge.forecast(params) is not None), STARTS))
+    if not found:
+        raise SpecError(f"no pipeline of the space {judge.space.name!r} can run here: {judge.commonest_reason()}.")
+    return found
+
+
+@dataclass(frozen=True)
+class _Forecast:
+    pipeline: Pipeline
+    training_macs: float
+    student: EncoderShape | None
+
+    def example(self) -> Example:
+        if self.student is None:
+            return Example(self.pipeline.to_json(), self.training_macs, None, None)
+        with torch.device("meta"):  # counts parameters without holding them
+            params = count_parameters(Encoder(self.student))
+        return Example(self.pipeline.to_json(), self.training_macs, self.student.macs(LENGTH), float(params))
+
+
+class _Judge:
+    """Builds, checks and forecasts pipelines of one space, each assignment once."""
+
+    def __init__(self, space: Space, task: Task | None, teacher: str) -> None:
+        self.space, self.task, self.teacher = space, task, teacher
+        self._judged: dict[str, _Forecast | str] = {}
+        self._shapes: dict[str, EncoderShape] = {}
+
+    def draw(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A random assignment in which ``fixed`` holds wherever it is active."""
+        given = fixed or {}
+        return dict(self.space.sample(lambda hole: given.get(hole.name, _any_of(_values(hole), rng))))
+
+    def forecast(self, params: Mapping[str, Any]) -> _Forecast | None:
+        """The forecast of an assignment's pipeline, None where it cannot run."""
+        found = self._judge(params)
+        return found if isinstance(found, _Forecast) else None
+
+    def commonest_reason(self) -> str:
+        """Why most of the assignments that cannot run cannot."""
+        reasons = Counter(found for found in self._judged.values() if isinstance(found, str))
+        return reasons.most_common(1)[0][0].rstrip(".") if reasons else "nothing was tried"
+
+    def masked(self, rng: np.random.Generator) -> Iterator[Masked]:
+        """The options that were in no pipeline that can run."""
+        for hole in self.space.holes:
+            for option in hole.options if isinstance(hole, Choice) else ():
+                reason = self._reason_against(hole, option, rng)
+                if reason is not None:
+                    yield Masked(hole.name, str(option), reason)
+
+    def _reason_against(self, hole: Hole, option: Any, rng: np.random.Generator) -> str | None:
+        """Why none of some pipelines with an option can run, None where one can or where the option is never open."""
+        reasons: Counter[str] = Counter()
+        drawn = (self.draw(rng, {hole.name: option}) for _ in range(DRAWS))
+        for params in islice((params for params in drawn if hole.name in params), TRIES):
+            found = self._judge(params)
+            if not isinstance(found, str):
+                return None
+            reasons[found] += 1
+        return reasons.most_common(1)[0][0] if reasons else None
+
+    def extreme(self, starts: Iterable[Mapping[str, Any]], sign: float) -> Example:
+        """The cheapest (``sign`` 1) or dearest (-1) pipeline reached by changing one parameter at a time."""
+        reached = [self._descend(start, sign) for start in starts]
+        return min(reached, key=lambda forecast: sign * forecast.training_macs).example()
+
+    def _descend(self, params: Mapping[str, Any], sign: float) -> _Forecast:
+        best = self.forecast(params)
+        assert best is not None  # callers start from pipelines that can run
+        while True:
+            better = None
+            for changed in self._neighbours(params):
+                found = self.forecast(changed)
+                if found is not None and sign * found.training_macs < sign * best.training_macs:
+                    better, best = changed, found
+            if better is None:
+                return best
+            params = better
+
+    def _neighbours(self, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        for hole in self.space.holes:
+            if hole.name in params:
+                for value in _values(hole):
+                    given = {**params, hole.name: value}
+                    yield dict(self.space.sample(lambda h, g=given: g.get(h.name, _values(h)[0])))  # type: ignore[misc]
+
+    def _judge(self, params: Mapping[str, Any]) -> _Forecast | str:
+        key = canonical(params)
+        if key not in self._judged:
+            try:
+                self._judged[key] = self._forecast(Pipeline.from_json(self.space.decode(params)))
+            except UsageError as error:
+                self._judged[key] = str(error)
+        return self._judged[key]
+
+    def _forecast(self, pipeline: Pipeline) -> _Forecast:
+        pipeline.check(self._facts)
+        shapes = [self._shape(name) for name in pipeline.base_models()]
+        if not shapes:
+            raise SpecError("a pipeline must begin with a pretrained model, but this one names none.")
+        cost, after = pipeline.forecast(Sizes(self.n_rows, LENGTH, shapes[0]))
+        return _Forecast(pipeline, cost.macs, after.student)
+
+    @cached_property
+    def _facts(self) -> frozenset[str]:
+        return frozenset({"text", "classification"}) if self.task is None else task_facts(self.task)
+
+    @property
+    def n_rows(self) -> int:
+        """Training rows that pipelines are forecast for."""
+        return ROWS if self.task is None else len(self.task.train)
+
+    def _shape(self, model: str) -> EncoderShape:
+        """The shape of a base model. Raises UsageError where it is not at hand."""
+        name = self.teacher if model == "auto" else model
+        if name not in self._shapes:
+            folder = Path(find_model(name).folder)
+            self._shapes[name] = shape_of(read_config(folder), CLASSES if self.task is None else self.task.n_outputs)
+        return self._shapes[name]
+
+
+def _values(hole: Hole) -> tuple[Any, ...]:
+    """Every option of a choice; the two ends of a range."""
+    if isinstance(hole, Choice):
+        return hole.options
+    return (int(hole.low), int(hole.high)) if hole.integer else (hole.low, hole.high)
+
+
+def _any_of(values: tuple[Any, ...], rng: np.random.Generator) -> Any:
+    return values[int(rng.integers(len(values)))]

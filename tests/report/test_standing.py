@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from autokd.core.result import StudyResult
+from autokd.report.standing import cost_axes, points, verdict
+
+
+def test_points_are_the_teacher_then_finalists_by_cost_then_controls(result: StudyResult) -> None:
+    found = points(result)
+    assert [(p.kind, p.label) for p in found] == [
+        ("teacher", "minilm"),
+        ("finalist", "5"),
+        ("finalist", "3"),
+        ("control", "fine-tune"),
+        ("control", "logits"),
+    ]
+    assert found[0].low is None
+    assert found[2].share["macs"] == 0.5
+    assert found[2].kept == 0.83 / 0.88
+
+
+def test_costs_that_were_minimised_come_first(result: StudyResult) -> None:
+    settings = replace(result.settings, objectives=("score", "params"))
+    assert cost_axes(result) == ["macs", "params"]
+    assert cost_axes(replace(result, settings=settings)) == ["params", "macs"]
+
+
+def test_the_verdict_tells_certain_differences_from_possible_chance(result: StudyResult) -> None:
+    best, cheapest, fine_tune, logits = verdict(result)
+    assert best.startswith("The best student (trial 3) scores 0.830: 94% of the teacher's score with 50.0% of its MACs")
+    assert cheapest.startswith("The cheapest (trial 5) scores 0.780")
+    assert fine_tune == "The best student is 0.080 above the control fine-tune; the intervals do not overlap."
+    assert logits == (
+        "The best student is 0.015 above the control logits; the intervals overlap, so this may be chance."
+    )
+
+
+def test_a_control_that_wins_is_said_so(result: StudyResult) -> None:
+    strong = replace(result.controls[0], test_score=0.87, test_low=0.86, test_high=0.88)
+    sentences = verdict(replace(result, controls=(strong,)))
+    assert sentences[-1] == ("The best student is 0.040 below the control fine-tune; the intervals do not overlap.")
+
+
+def test_no_share_of_a_teacher_that_scores_nothing(result: StudyResult) -> None:
+    assert result.teacher is not None
+    found = points(replace(result, teacher=replace(result.teacher, test_score=0.0)))
+    assert found[1].kept is None
+
+
+def test_an_unconfirmed_study_claims_nothing(result: StudyResult) -> None:
+    assert verdict(replace(result, front=())) == [
+        "No student has been confirmed yet: the figures below are validation scores of single runs."
+    ]
+
+
+def test_a_control_with_the_same_score_is_level(result: StudyResult) -> None:
+    same = replace(result.controls[1], test_score=0.8302)
+    assert verdict(replace(result, controls=(same,)))[-1] == "The best student is level with the control logits."

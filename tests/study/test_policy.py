@@ -1,0 +1,125 @@
+"""What the policy decides, in plain numbers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from autokd.study.policy import (
+    Check,
+    Confirm,
+    Finish,
+    Purse,
+    Run,
+    Situation,
+    Try,
+    Wait,
+    deadline_seconds,
+    decide,
+    must_stop,
+    n_seeds,
+    reserve,
+)
+
+
+def situation(**changes: object) -> Situation:
+    given = {"purse": Purse(1000.0, 100.0), "running": 0, "tried": 5, "typical": 20.0, "plan_cost": 250.0}
+    return Situation(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def check(cost: float, *, opened: bool = True, vital: bool = False) -> Check:
+    return Check(3, "", 1, cost, 3 * cost, opened, vital)
+
+
+@pytest.mark.parametrize(("plan", "kept"), [(10.0, 200.0), (250.0, 250.0), (900.0, 400.0)])
+def test_between_a_fifth_and_two_fifths_are_kept_for_confirming(plan: float, kept: float) -> None:
+    assert reserve(1000.0, plan) == kept
+
+
+def test_nothing_is_kept_where_only_trials_are_limited() -> None:
+    assert reserve(math.inf, 250.0) == 0.0
+
+
+def test_search_goes_on_while_its_share_holds_a_trial() -> None:
+    assert decide(situation()) == Try(most=650.0, cap=650.0)
+
+
+def test_what_is_in_flight_is_not_spent_twice() -> None:
+    assert decide(situation(purse=Purse(1000.0, 100.0, 600.0), running=2)) == Try(most=50.0, cap=650.0)
+    assert decide(situation(purse=Purse(1000.0, 100.0, 645.0), running=2)) == Wait()
+
+
+def test_search_ends_when_its_share_holds_no_further_trial() -> None:
+    assert decide(situation(purse=Purse(1000.0, 742.0))) == Confirm()
+
+
+def test_search_ends_when_no_proposal_is_left_but_waits_for_those_running() -> None:
+    assert decide(situation(closed=True, running=1)) == Wait()
+    assert decide(situation(closed=True)) == Confirm()
+
+
+def test_search_ends_at_a_limit_on_trials() -> None:
+    assert isinstance(decide(situation(purse=Purse(math.inf, 100.0, trials_left=1))), Try)
+    assert decide(situation(purse=Purse(math.inf, 100.0, trials_left=0))) == Confirm()
+
+
+def test_the_first_trial_may_take_what_the_rest_of_the_budget_holds() -> None:
+    assert decide(situation(tried=0, typical=0.0, plan_cost=0.0)) == Try(most=700.0, cap=700.0)
+
+
+def test_a_confirming_run_starts_only_where_it_fits() -> None:
+    small, large = check(50.0), check(80.0)
+    purse = Purse(1000.0, 900.0, committed=30.0)
+    assert decide(situation(confirming=True, purse=purse, checks=(large, small), running=1)) == Run(small, cap=100.0)
+    assert decide(situation(confirming=True, purse=purse, checks=(large,), running=1, closed=True)) == Wait()
+
+
+def test_a_finalist_is_opened_only_where_all_its_seeds_fit() -> None:
+    purse = Purse(1000.0, 900.0)
+    fresh = check(50.0, opened=False)
+    assert decide(situation(confirming=True, purse=purse, checks=(fresh,), running=1, closed=True)) == Wait()
+
+
+def test_a_vital_run_starts_as_long_as_anything_is_left() -> None:
+    vital = check(50.0, vital=True)
+    assert decide(situation(confirming=True, purse=Purse(1000.0, 999.0), checks=(vital,))) == Run(vital, cap=1.0)
+    assert decide(situation(confirming=True, purse=Purse(1000.0, 1001.0), checks=(vital,))) == Finish()
+
+
+def test_slack_of_the_confirming_phase_goes_to_more_trials() -> None:
+    assert decide(situation(confirming=True)) == Try(most=900.0, cap=900.0)
+
+
+def test_a_remainder_worth_having_is_spent_on_one_last_job() -> None:
+    dear = check(500.0)
+    now = situation(confirming=True, purse=Purse(1000.0, 900.0), typical=200.0)
+    assert decide(now) == Try(most=math.inf, cap=100.0)
+    assert decide(situation(confirming=True, purse=Purse(1000.0, 900.0), checks=(dear,), closed=True)) == Run(dear, 100.0)
+    assert decide(situation(confirming=True, purse=Purse(1000.0, 950.0), typical=200.0)) == Finish()
+
+
+def test_a_limit_on_trials_is_not_filled_up() -> None:
+    assert decide(situation(confirming=True, fill=False, purse=Purse(1000.0, 100.0, trials_left=0))) == Finish()
+
+
+def test_deadlines_bound_surprises_and_never_pass_the_cap() -> None:
+    assert deadline_seconds(100.0, 1000.0, 1.0, runaway=True) == 300.0
+    assert deadline_seconds(1.0, 1000.0, 0.5, runaway=True) == 60.0
+    assert deadline_seconds(100.0, 150.0, 2.0, runaway=True) == 75.0
+    assert deadline_seconds(100.0, 1000.0, 2.0, runaway=False) == 500.0
+    assert deadline_seconds(100.0, -5.0, 1.0, runaway=False) == 0.0
+
+
+def test_jobs_stop_when_the_budget_is_spent_but_may_finish_what_is_almost_done() -> None:
+    assert not must_stop(Purse(1000.0, 999.0), 500.0)
+    assert must_stop(Purse(1000.0, 1000.0), 500.0)
+    assert not must_stop(Purse(1000.0, 1000.0), 10.0)
+    assert must_stop(Purse(1000.0, 1031.0), 10.0)
+    assert not must_stop(Purse(math.inf, 1e9), 500.0)
+
+
+@pytest.mark.parametrize(("free", "seeds"), [(80.0, 3), (79.0, 2), (50.0, 2), (49.0, 1), (0.0, 1)])
+def test_fewer_seeds_only_where_three_do_not_fit(free: float, seeds: int) -> None:
+    # two further seeds of a finalist at 10 each, three of each control at 10 each: 80 in all
+    assert n_seeds(free, 10.0, 10.0) == seeds

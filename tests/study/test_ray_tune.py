@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ray")
+
+from autokd.study.places import Places
+from autokd.study.ray_tune import RayRunner, connected
+from autokd.study.study import Runner
+from autokd.testing.runners import RunnerContract, gone_in_time, run_toy, wait_for, worker_processes
+from autokd.testing.toy_work import WORK
+
+_DRIVER = """
+import sys
+from pathlib import Path
+from autokd.study.ray_tune import RayRunner
+from autokd.testing.runners import run_toy
+from autokd.testing.toy_work import WORK
+run_toy(Path(sys.argv[1]), lambda places: RayRunner(places, WORK), "12trials", scale=0.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def _one_ray() -> Iterator[None]:
+    """One Ray for all tests of this file: a runner uses the Ray that it finds."""
+    with connected(address="local", num_cpus=2, include_dashboard=False):
+        yield
+
+
+@pytest.mark.usefixtures("_one_ray")
+class TestRay(RunnerContract):
+    @pytest.fixture
+    def make(self) -> Callable[[Places], Runner]:
+        return lambda places: RayRunner(places, WORK)
+
+
+@pytest.mark.slow
+def test_workers_end_when_their_driver_is_killed_and_the_study_goes_on(tmp_path: Path) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", _DRIVER, str(tmp_path)])
+    wait_for(lambda: any(tmp_path.glob("*.files/studies/*/trials/*/position.json")))
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    workers = worker_processes(tmp_path)
+    assert workers
+    assert gone_in_time(workers, 45.0)
+    study = run_toy(tmp_path, lambda places: RayRunner(places, WORK), "12trials", scale=0.0)
+    assert study.finished
+    assert study.states["running"] == 0
+    assert sum(r.role in ("search", "random") and r.state == "complete" for r in study.records) == 12

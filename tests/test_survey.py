@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from autokd.core.errors import SpecError
+from autokd.survey import survey
+from tests.workplace import SPACE
+
+
+def test_shares_of_real_numbers_are_judged_at_their_ends(workplace: Path, tmp_path: Path) -> None:
+    space = tmp_path / "s.yaml"
+    space.write_text(SPACE.replace("epochs: 4", "epochs: {name: epochs, low: 1.0, high: 4.0}"))
+    found = survey(str(space), teacher=str(workplace / "teacher"))
+    assert found.cheapest.pipeline["stages"][2]["epochs"] == 1.0
+    assert found.dearest.pipeline["stages"][2]["epochs"] == 4.0
+    assert found.size is None
+
+
+def test_a_space_of_choices_is_counted_and_its_students_are_sized(workplace: Path, tmp_path: Path) -> None:
+    space = tmp_path / "s.yaml"
+    space.write_text(SPACE.replace("{name: lr, low: 0.003, high: 0.02, log: true}", "0.01"))
+    found = survey(str(space), teacher=str(workplace / "teacher"))
+    assert found.size == 4
+    assert found.cheapest.params is not None
+    assert found.dearest.params is not None
+    assert found.cheapest.params < found.dearest.params
+
+
+def test_an_option_is_masked_only_where_no_pipeline_has_it(workplace: Path, tmp_path: Path) -> None:
+    space = tmp_path / "s.yaml"
+    illegal = "{name: extra, pick: {none: [], rewind: [{use: basics:Rewind}]}}"
+    space.write_text(SPACE.replace("form: float32", f"  - {illegal}\nform: float32"))
+    found = survey(str(space), teacher=str(workplace / "teacher"))
+    assert [(masked.parameter, masked.option) for masked in found.masked] == [("extra", "rewind")]
+    assert "trained student" in found.masked[0].reason
+
+
+def test_a_space_in_which_nothing_can_run_says_why(workplace: Path, tmp_path: Path) -> None:
+    space = tmp_path / "s.yaml"
+    space.write_text(SPACE.replace("pick: [1, 2]", "pick: [40, 41]"))
+    with pytest.raises(SpecError, match=r"no pipeline of the space 's' can run here: .*2 layers"):
+        survey(str(space), teacher=str(workplace / "teacher"))
