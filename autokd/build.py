@@ -29,7 +29,7 @@ def build(value: Mapping[str, Any]) -> Method:
         raise SpecError(f"a method is an object with a 'use' address, but got {value!r}.")
     use = value["use"]
     cls = method_class(use)
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name, given in value.items():
@@ -48,7 +48,7 @@ def build(value: Mapping[str, Any]) -> Method:
 def method_class(use: str) -> type:
     """The method class at an address; SpecError where the class is not a method."""
     cls = address.resolve(use)
-    if getattr(cls, "kind", None) not in KINDS or not dataclasses.is_dataclass(cls):
+    if not _is_method_class(cls):
         raise SpecError(f"{use} is not a method: it must be a frozen dataclass whose 'kind' is one of {list(KINDS)}.")
     return cls
 
@@ -70,7 +70,7 @@ def resolved(value: Mapping[str, Any]) -> dict[str, Json]:
 def _defaults(use: str) -> tuple[tuple[str, Json], ...]:
     cls = method_class(use)
     found = []
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         if field.default is not dataclasses.MISSING:
             found.append((field.name, _value_json(field.default)))
         elif field.default_factory is not dataclasses.MISSING:
@@ -122,7 +122,7 @@ def describe_methods() -> list[dict[str, Json]]:
         known = defaults(use)
         fields = {
             field.name: {"default": known[field.name]} if field.name in known else {"required": True}
-            for field in dataclasses.fields(cls)  # type: ignore[arg-type]
+            for field in dataclasses.fields(cls)
         }
         found.append({"use": use, "kind": cls.kind, "source": cls.source, "fields": fields})  # type: ignore[attr-defined]
     return sorted(found, key=lambda row: (KINDS.index(row["kind"]), row["use"]))
@@ -130,16 +130,24 @@ def describe_methods() -> list[dict[str, Json]]:
 
 def all_methods() -> list[type]:
     """Every public method class of every module that an address may start with."""
-    found = []
+    found: list[type] = []
     for name in address.module_names():
         module = address.find_module(name)
         public = getattr(module, "__all__", [n for n in vars(module) if not n.startswith("_")])
         for attribute in public:
             cls = getattr(module, attribute)
-            own = isinstance(cls, type) and cls.__module__.split(".")[:3] == module.__name__.split(".")[:3]
-            if own and dataclasses.is_dataclass(cls) and getattr(cls, "kind", None) in KINDS:
+            if isinstance(cls, type) and _is_of(cls, module) and _is_method_class(cls):
                 found.append(cls)
     return found
+
+
+def _is_of(cls: type, module: types.ModuleType) -> bool:
+    """Whether a class is this module's own (or its package's), not one that it imported."""
+    return cls.__module__.split(".")[:3] == module.__name__.split(".")[:3]
+
+
+def _is_method_class(cls: type) -> bool:
+    return dataclasses.is_dataclass(cls) and getattr(cls, "kind", None) in KINDS
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:

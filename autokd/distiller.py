@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autokd.core.errors import TrainingError
-from autokd.core.job import Job, Outcome, Progress, TrialSpec
+from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
 from autokd.engine.precision import best_precision
 from autokd.models.assets import copy_asset, find_model
@@ -44,8 +44,8 @@ class Student:
 
         import autokd.auto  # noqa: F401 - registers shapes that plain transformers cannot load
 
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(self.checkpoint)
-        return model.eval()
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(self.checkpoint)  # in eval mode
+        return model
 
 
 @dataclass(frozen=True)
@@ -77,12 +77,13 @@ class Distiller:
         """
         folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="autokd-"))
         spec = self._spec(task, folder / "work")
-        for kind in ("prefix", "confirm"):
+        kinds: tuple[JobKind, ...] = ("prefix", "confirm")
+        for kind in kinds:
             if kind == "prefix" and prefix_ready(spec):
                 continue
             job = Job(
                 id=kind,
-                kind=kind,  # type: ignore[arg-type]
+                kind=kind,
                 spec=spec,
                 folder=str(folder if kind == "confirm" else folder / "work" / "prefix-job"),
                 deadline_seconds=_NO_DEADLINE,

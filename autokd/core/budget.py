@@ -57,7 +57,7 @@ class Budget:
     @property
     def device(self) -> Literal["gpu", "cpu"] | None:
         """The device whose time is limited, None where only wall time or trials are."""
-        return next((limit.unit for limit in self.limits if limit.unit in ("gpu", "cpu")), None)  # type: ignore[return-value]
+        return next((limit.unit for limit in self.limits if limit.unit in ("gpu", "cpu")), None)
 
     def to_json(self) -> dict[str, Any]:
         return {"text": self.text}

@@ -28,7 +28,7 @@ class Split:
         return Split(
             tuple(self.text_a[i] for i in rows),
             None if self.text_b is None else tuple(self.text_b[i] for i in rows),
-            tuple(self.labels[i] for i in rows),  # type: ignore[arg-type]
+            tuple(self.labels[i] for i in rows),
         )
 
     def plus(self, other: Split) -> Split:
@@ -36,7 +36,7 @@ class Split:
         if (self.text_b is None) != (other.text_b is None):
             raise ValueError("splits of single sentences and of pairs cannot be joined")
         joined_b = None if self.text_b is None or other.text_b is None else self.text_b + other.text_b
-        return Split(self.text_a + other.text_a, joined_b, self.labels + other.labels)  # type: ignore[arg-type]
+        return Split(self.text_a + other.text_a, joined_b, self.labels + other.labels)
 
 
 @dataclass(frozen=True)

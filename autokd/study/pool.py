@@ -19,6 +19,7 @@ from autokd.core.job import Job, Outcome, Progress
 from autokd.core.settings import StudySettings
 from autokd.study.causes import CRASHED
 from autokd.study.lease import kept_fresh
+from autokd.study.machine import WORKER_ENVIRONMENT
 from autokd.study.places import Places
 from autokd.study.worker import RUN_JOB
 
@@ -131,7 +132,7 @@ class PoolRunner:
 
     def environment(self, seat: int) -> Mapping[str, str]:
         """One thread for every library until a job says otherwise; one GPU for each worker where there are several."""
-        found = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+        found = {**os.environ, **WORKER_ENVIRONMENT}
         root = str(Path(__file__).resolve().parents[2])
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         if self.visible_gpus:

@@ -182,7 +182,7 @@ def find_teachers(teacher: str, space: Space) -> tuple[tuple[Asset, ...], tuple[
 
 
 def with_teacher(space: Space, teacher: str) -> Space:
-    """The space with ``auto`` replaced by the model that it stands for: records and frozen spaces never say ``auto``."""
+    """The space with ``auto`` replaced by the model that it stands for: records never say ``auto``."""
     for hole in space.holes:
         if isinstance(hole, Choice) and "auto" in hole.options:
             named = dict.fromkeys(teacher if option == "auto" else option for option in hole.options)
@@ -260,4 +260,3 @@ def _lengths(task: Task, tokenizer: str, max_length: int) -> torch.Tensor:
     step = max(1, len(task.train) // _SAMPLE_ROWS)
     rows: Split = task.train.take(range(0, len(task.train), step)) if step > 1 else task.train
     return encode(rows, tokenizer, max_length, task.problem).lengths.double()
-

@@ -26,17 +26,17 @@ from autokd.core.job import Job, Outcome, Progress
 from autokd.core.settings import StudySettings
 from autokd.study.causes import CRASHED
 from autokd.study.lease import Watchdog, kept_fresh
+from autokd.study.machine import WORKER_ENVIRONMENT
 from autokd.study.places import Places
 from autokd.study.pool import Driver
 from autokd.study.worker import RUN_JOB, run_safely, work_function
 
 _PROGRESS_FILE = "progress.jsonl"
 _QUIET = {
-    "OMP_NUM_THREADS": "1",  # a job sets its own number of threads
+    **WORKER_ENVIRONMENT,
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    "TOKENIZERS_PARALLELISM": "false",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the driver's own handler lets workers save themselves
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # its snapshots are never read
@@ -129,7 +129,7 @@ class StudyScheduler(FIFOScheduler):
     """First come, first served; it learns why a worker died before the searcher is told that it did."""
 
     def __init__(self, searcher: JobSearcher) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._searcher = searcher
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
@@ -166,7 +166,7 @@ class RayRunner:
     def run(self, driver: Driver, settings: StudySettings) -> None:
         """Until the driver has finished."""
         storage = self.places.folder / "ray"
-        with kept_fresh(self.places.lease), _environment(), _ray(settings):
+        with kept_fresh(self.places.lease), quiet(), _ray(settings):
             searcher = JobSearcher(driver, self.work, settings.workers)
             share = {"cpu": 1.0, **({"gpu": settings.gpus_per_trial} if settings.device == "gpu" else {})}
             tuner = tune.Tuner(
@@ -191,8 +191,8 @@ class RayRunner:
 
 def cluster_devices(address: str) -> tuple[int, float]:
     """CPU cores and GPUs of the Ray cluster at an address."""
-    with _environment(), connected(address=address):
-        found: Mapping[str, float] = ray.cluster_resources()
+    with quiet(), connected(address=address):
+        found: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return int(found.get("CPU", 0)), float(found.get("GPU", 0))
 
 
@@ -221,7 +221,7 @@ def connected(**arguments: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Ray and Tune read these from the environment, and Ray's workers inherit them."""
     before = dict(os.environ)
     os.environ.update(_QUIET)

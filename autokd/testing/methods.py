@@ -75,7 +75,8 @@ def check_declared(cls: type) -> None:
     assert isinstance(source, str), f"{name}.source must be a text, but is {source!r}"
     assert re.fullmatch(r"|\d{4}\.\d{4,5}", source), f"{name}.source must be an arXiv id or empty, but is {source!r}"
     assert isinstance(version, int), f"{name}.version must be a whole number, but is {version!r}"
-    assert isinstance(cls().facts, Facts), f"{name} must be built by its defaults and declare its facts"
+    made: Any = cls()
+    assert isinstance(made.facts, Facts), f"{name} must be built by its defaults and declare its facts"
     card = cls.__doc__ or ""
     missing = [part for part in CARD if part not in card]
     assert not missing, f"{name}'s docstring is its card and lacks {missing}"

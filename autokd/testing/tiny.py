@@ -48,9 +48,9 @@ def tiny_task(*, n_train: int = 48, n_valid: int = 24, n_test: int = 24, pair: b
     return Task("tiny", split(n_train), split(n_valid), split(n_test), names, "classification", "accuracy")
 
 
-def tiny_regression(**sizes: int) -> Task:
+def tiny_regression(n_train: int = 48, n_valid: int = 24, n_test: int = 24) -> Task:
     """The same sentences with real-valued targets around 1 and 4."""
-    task = tiny_task(**sizes)
+    task = tiny_task(n_train=n_train, n_valid=n_valid, n_test=n_test)
 
     def values(split: Split) -> Split:
         return replace(split, labels=tuple(1.0 + 3.0 * label + 0.1 * (i % 5) for i, label in enumerate(split.labels)))

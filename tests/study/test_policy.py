@@ -95,7 +95,9 @@ def test_a_remainder_worth_having_is_spent_on_one_last_job() -> None:
     dear = check(500.0)
     now = situation(confirming=True, purse=Purse(1000.0, 900.0), typical=200.0)
     assert decide(now) == Try(most=math.inf, cap=100.0)
-    assert decide(situation(confirming=True, purse=Purse(1000.0, 900.0), checks=(dear,), closed=True)) == Run(dear, 100.0)
+    assert decide(situation(confirming=True, purse=Purse(1000.0, 900.0), checks=(dear,), closed=True)) == Run(
+        dear, 100.0
+    )
     assert decide(situation(confirming=True, purse=Purse(1000.0, 950.0), typical=200.0)) == Finish()
 
 

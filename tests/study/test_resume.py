@@ -159,6 +159,7 @@ def test_a_kill_loses_no_more_than_the_journals_interval(toy: Toy) -> None:
 
 def test_an_interrupted_study_pauses_its_trials_and_goes_on_with_them(toy: Toy) -> None:
     made = toy("1cpu-min")
+
     def slow(job: Job) -> Outcome:
         return replace(toy_outcome(job), seconds=20.0) if job.kind == "trial" else toy_outcome(job)
 

@@ -201,7 +201,9 @@ def test_whoever_watches_sees_phases_counts_and_the_budget(toy: Toy) -> None:
     study = toy("1cpu-min").run(listener=seen.append)
     phases = list(dict.fromkeys(view.phase for view in seen))
     assert phases == ["probe", "teacher", "search", "confirm", "done"]
-    assert seen[-1].counts == study.states == {**dict.fromkeys(study.states, 0), **Counter(r.state for r in study.records)}
+    assert (
+        seen[-1].counts == study.states == {**dict.fromkeys(study.states, 0), **Counter(r.state for r in study.records)}
+    )
     assert all(a.spent <= b.spent for a, b in zip(seen, seen[1:], strict=False))
     assert seen[-1].unit == "cpu-min"
     assert seen[-1].front
