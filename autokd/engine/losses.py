@@ -69,7 +69,8 @@ class _MaskedSquaredError(torch.autograd.Function):
         n = (flat.shape[0] - padding.shape[0]) * flat.shape[1]
         ctx.save_for_backward(flat)
         ctx.scale, ctx.shape, ctx.dtypes = 2.0 / n, student.shape, (student.dtype, teacher.dtype)
-        return torch.linalg.vector_norm(flat).square() / n
+        norm: Tensor = torch.linalg.vector_norm(flat)
+        return norm.square() / n
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:

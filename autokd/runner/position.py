@@ -1,14 +1,15 @@
-"""How far a trial is: which stages are done and what they left. Saved between the stages that train."""
+"""How far a trial is: which stages are done, what they left, and the curve of its scores."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from autokd.contracts import Models
+from autokd.core.job import Progress
 from autokd.models.slots import load_slot, save_slot
 
 _NAME, _OLD = "position", "position.old"
@@ -16,11 +17,30 @@ _NAME, _OLD = "position", "position.old"
 
 @dataclass
 class Position:
-    """Stages done, the models they left, and the curve so far (``Progress`` as JSON)."""
+    """Stages done, and the models they left."""
 
     done: int
     models: Models
-    curve: list[dict[str, float]] = field(default_factory=list)
+
+
+class Curve:
+    """A job's scores by stage and step, kept in its folder so that a pause or a crash loses none.
+
+    A step that is made again after a crash replaces its point.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "curve.json"
+        self.points: list[dict[str, float]] = json.loads(self._path.read_text()) if self._path.is_file() else []
+
+    def add(self, progress: Progress) -> None:
+        """One more point, written at once."""
+        point = asdict(progress)
+        others = [p for p in self.points if (p["stage"], p["step"]) != (point["stage"], point["step"])]
+        self.points = [*others, point]
+        part = self._path.with_suffix(".part")
+        part.write_text(json.dumps(self.points))
+        part.replace(self._path)
 
 
 def save_position(folder: Path, position: Position, shared: Models) -> None:
@@ -34,7 +54,7 @@ def save_position(folder: Path, position: Position, shared: Models) -> None:
             slots[name] = {"folder": name}
         else:
             slots[name] = {"shared": kept[slot.content]}
-    (part / "position.json").write_text(json.dumps({"done": position.done, "slots": slots, "curve": position.curve}))
+    (part / "position.json").write_text(json.dumps({"done": position.done, "slots": slots}))
     shutil.rmtree(folder / _OLD, ignore_errors=True)
     if (folder / _NAME).exists():
         (folder / _NAME).replace(folder / _OLD)
@@ -55,7 +75,7 @@ def load_position(folder: Path, start: Position) -> Position:
                 slot: load_slot(path.parent / place["folder"]) if "folder" in place else start.models[place["shared"]]
                 for slot, place in found["slots"].items()
             }
-            return Position(found["done"], Models(slots), found["curve"])
+            return Position(found["done"], Models(slots))
     return start
 
 

@@ -21,6 +21,7 @@ from autokd.measure.metrics import METRICS
 from autokd.models.slots import build as build_slot
 from autokd.models.slots import load_slot, save_slot
 from autokd.pipeline import Pipeline, task_facts
+from autokd.runner.position import Curve
 from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace, asset_content, job_device, load_task
 
@@ -74,12 +75,12 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
     workspace = Workspace(spec, job_device(job.device))
     pipeline = Pipeline.from_json(spec.pipeline)
     pipeline.check(task_facts(workspace.task))
-    models, curve = Models(), []
+    models, curve = Models(), Curve(Path(job.folder))
     for position, stage in enumerate(pipeline.stages[: pipeline.n_shared]):
 
         def told(step: int, score: float, position: int = position) -> None:
             progress = Progress(position, step, score, watch.seconds)
-            curve.append(progress.__dict__)
+            curve.add(progress)
             report(progress)
 
         name = build.address_of(type(stage))
@@ -93,7 +94,7 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
     _write(prefix_folder(spec), models, {"device_seconds": watch.seconds * job.devices, "values": values})
     for path in Path(job.folder).glob("loop-*"):
         shutil.rmtree(path)
-    return Outcome("complete", 0.0, values=values, curve=tuple(curve), trained_macs=cost.macs)
+    return Outcome("complete", 0.0, values=values, curve=tuple(curve.points), trained_macs=cost.macs)
 
 
 def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:

@@ -15,7 +15,7 @@ from autokd.core.shape import EncoderShape
 from autokd.deploy.gate import admit, reloaded_logits, save_predictions
 from autokd.measure.metrics import METRICS
 from autokd.pipeline import Pipeline, task_facts
-from autokd.runner.position import Position, clear_positions, load_position, save_position
+from autokd.runner.position import Curve, Position, clear_positions, load_position, save_position
 from autokd.runner.prefix import load_prefix
 from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace, job_device
@@ -33,9 +33,14 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
     shared, prefix_seconds = load_prefix(job.spec)
     trained = _trained(folder)
     if trained is None:
-        position = load_position(folder, Position(pipeline.n_shared, shared))
-        student = _run_stages(job, workspace, pipeline, position, shared, watch, report)
-        trained = {**_measure(folder, workspace, student), "curve": position.curve}
+        curve = Curve(folder)
+
+        def told(progress: Progress) -> None:
+            curve.add(progress)
+            report(progress)
+
+        student = _run_stages(job, workspace, pipeline, shared, watch, told)
+        trained = {**_measure(folder, workspace, student), "curve": curve.points}
         _keep(folder, trained)
     values, predictions = dict(trained["values"]), dict(trained["predictions"])
     if job.kind in ("confirm", "control"):
@@ -57,19 +62,17 @@ def _run_stages(
     job: Job,
     workspace: Workspace,
     pipeline: Pipeline,
-    position: Position,
     shared: Models,
     watch: Watch,
     report: Callable[[Progress], None],
 ) -> Slot:
     folder = Path(job.folder)
+    position = load_position(folder, Position(pipeline.n_shared, shared))
     for index in range(position.done, len(pipeline.stages)):
         stage, loop = pipeline.stages[index], folder / f"loop-{index}"
 
         def told(step: int, score: float, index: int = index) -> None:
-            progress = Progress(index, step, score, watch.seconds)
-            position.curve.append({"stage": index, "step": step, "score": score, "seconds": watch.seconds})
-            report(progress)
+            report(Progress(index, step, score, watch.seconds))
 
         context = workspace.context(
             build.address_of(type(stage)),

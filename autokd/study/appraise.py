@@ -76,7 +76,8 @@ class PipelineAppraiser:
         return thaw(Path(self.settings.task))
 
     def appraise(self, pipeline: Mapping[str, Any]) -> Appraisal:
-        named = with_teacher(pipeline, self.settings.teachers[0])
+        # Defaults are filled in first: a model that is not named at all is ``auto`` too.
+        named = with_teacher(Pipeline.from_json(pipeline).to_json(), self.settings.teachers[0])
         built = Pipeline.from_json(named)
         built.check(task_facts(self.task))
         models = built.base_models()

@@ -60,6 +60,15 @@ class Candidates:
         """The lowest cost of all legal pipelines looked at so far, 0 where there were none."""
         return min((cost(found) for found in self._judged.values() if found is not None), default=0.0)
 
+    def too_dear(self, cost: Callable[[Appraisal], float], most: float) -> tuple[str, ...]:
+        """The options (``hole=option``) whose simplest legal pipeline costs more than ``most``."""
+        found = []
+        for name, option, params in self._space.examples():
+            appraisal = self._judge(params, self._space.decode(params))
+            if appraisal is not None and cost(appraisal) > most:
+                found.append(f"{name}={option}")
+        return tuple(found)
+
     def draw(self, records: Sequence[TrialRecord], waiting: Sequence[Candidate], allowed: Allowed) -> Candidate | None:
         """The next search trial, None where there is none that ``allowed`` lets pass.
 

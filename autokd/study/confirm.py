@@ -8,7 +8,7 @@ from statistics import fmean
 from autokd.core.record import Finalist, TrialRecord
 from autokd.study.causes import CRASHED, LOST
 from autokd.study.frontier import dominates, point
-from autokd.study.plan import CONTROLS, MAX_FINALISTS, N_SEEDS, Plan
+from autokd.study.plan import CONTROLS, N_SEEDS, Plan
 from autokd.study.policy import Check
 
 SCORING_SHARE = 0.05  # scoring a finished trial on the test split, as a share of what training it took
@@ -27,8 +27,7 @@ def group_cost(finalist: TrialRecord, costs: Costs, seeds: int, *, controls: boo
 
 def plan_cost(ranked: Sequence[TrialRecord], costs: Costs) -> float:
     """Forecast device seconds of confirming the best of a frontier: controls for the first, seeds for all."""
-    chosen = ranked[:MAX_FINALISTS]
-    return sum(group_cost(record, costs, N_SEEDS, controls=index == 0) for index, record in enumerate(chosen))
+    return sum(group_cost(record, costs, N_SEEDS, controls=index == 0) for index, record in enumerate(ranked))
 
 
 def checks(plan: Plan, records: Mapping[int, TrialRecord], costs: Costs) -> tuple[Check, ...]:

@@ -25,12 +25,16 @@ class Confirming:
         self._appraisals: dict[tuple[int, str], Appraisal] = {}
         self._front_of: tuple[TrialRecord, ...] | None = None  # of which records _front is the frontier
         self._front: tuple[TrialRecord, ...] = ()
+        self._best: tuple[TrialRecord, ...] = ()
 
     def front(self) -> tuple[TrialRecord, ...]:
         """The search's frontier so far, best score first."""
         records = self._parts.store.records()
         if records is not self._front_of:
-            self._front_of, self._front = records, frontier(records, self._parts.objectives)
+            front = frontier(records, self._parts.objectives)
+            if front != self._front:
+                self._front, self._best = front, ranked(front, self._parts.objectives, MAX_FINALISTS)
+            self._front_of = records
         return self._front
 
     def plan(self) -> Plan | None:
@@ -91,7 +95,9 @@ class Confirming:
         return parts.fly_trial(number, appraisal, check.cost, seconds)
 
     def _ranked(self) -> tuple[TrialRecord, ...]:
-        return ranked(self.front(), self._parts.objectives)
+        """The members of the frontier that may become finalists, the best first."""
+        self.front()
+        return self._best
 
     def _remember(self, number: int) -> None:
         """A finalist stays one, even if later trials push it off the frontier."""

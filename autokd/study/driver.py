@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from autokd.core.budget import Budget
 from autokd.core.errors import AutokdError
 from autokd.core.job import Job, Outcome, Progress
-from autokd.core.record import TrialRecord
 from autokd.store.study_store import StudyStore
 from autokd.study.accounts import Accounts, Flight
 from autokd.study.candidates import Candidates
+from autokd.study.causes import LOST
 from autokd.study.frontier import SEARCHED
 from autokd.study.jobs import JobMaker
 from autokd.study.ledger import binding
 from autokd.study.memory import Memory
 from autokd.study.parts import Parts
-from autokd.study.places import folder_number, remove
 from autokd.study.prefixes import Prefixes
+from autokd.study.quota import sweep
 from autokd.study.recover import queue_unfinished, recover
 from autokd.study.settle import keep_trace, settle
 from autokd.study.spent import spent_before
@@ -64,6 +64,7 @@ class StudyDriver:
         self._message = ""
         self._journalled = self._shown = -JOURNAL_SECONDS
         self._learn()
+        self._sweep()
 
     # ------------------------------------------------------------------------------------------ for runners
 
@@ -177,12 +178,12 @@ class StudyDriver:
         told = settle(self._store, record, outcome, seconds, flight.job.devices, spent)
         if told.state == "complete":
             self._learn()
-        self._sweep(told)
+        self._sweep()
         self._give_up_if_hopeless()
 
     def _give_up_if_hopeless(self) -> None:
         searched = [r for r in self._store.records() if r.role in SEARCHED]
-        failed = [r for r in searched if r.state == "failed"]
+        failed = [r for r in searched if r.state == "failed" and not r.error.startswith(LOST)]
         if len(failed) >= _HOPELESS and not any(r.state == "complete" for r in searched):
             raise AutokdError(f"none of {len(failed)} trials could be completed; the last one: {failed[-1].error}")
 
@@ -194,22 +195,11 @@ class StudyDriver:
 
     # ------------------------------------------------------------------------------------------ inside
 
-    def _sweep(self, told: TrialRecord) -> None:
+    def _sweep(self) -> None:
         """Keep to the checkpoint quota: frontier, finalists, controls, running and paused trials; nothing else."""
-        records = {r.number: r for r in self._store.records()}
-        kept = {r.number for r in self._starter.front()}
         plan = self._memory.plan
-        kept |= set() if plan is None else set(plan.finalists)
-        gone = []
-        for record in records.values():
-            ended = record.state in ("complete", "failed") and record.role in SEARCHED
-            if ended and record.number not in kept and (record.checkpoint or record.number == told.number):
-                remove(self._places.trial(folder_number(record, records)))
-                gone += [record.number] if record.checkpoint else []
-            elif record.number == told.number and record.state == "failed" and record.role == "control":
-                remove(self._places.trial(record.number))
-        if gone:
-            self._store.drop_checkpoint(*gone)
+        finalists = () if plan is None else plan.finalists
+        sweep(self._store, self._places, {*finalists, *(record.number for record in self._starter.front())})
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

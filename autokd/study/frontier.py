@@ -37,15 +37,15 @@ def frontier(records: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple
     return tuple(sorted(kept.values(), key=lambda r: (-r.values["valid_score"], *point(r.values, objectives))))
 
 
-def ranked(front: Sequence[TrialRecord], objectives: Sequence[str]) -> tuple[TrialRecord, ...]:
-    """The frontier in the order in which its members are worth confirming: the best score first, then whichever adds
-    most to the volume that the chosen ones dominate (costs on a logarithmic scale)."""
+def ranked(front: Sequence[TrialRecord], objectives: Sequence[str], most: int) -> tuple[TrialRecord, ...]:
+    """The ``most`` members of a frontier that are most worth confirming, in this order: the best score, then whichever
+    adds most to the volume that the chosen ones dominate (costs on a logarithmic scale)."""
     if not front:
         return ()
     best = max(front, key=lambda r: (r.values["valid_score"], [-v for v in point(r.values, objectives)]))
     unit = _unit_points(front, objectives)
     chosen, rest = [best], [r for r in front if r.number != best.number]
-    while rest:
+    while rest and len(chosen) < most:
         taken = [unit[r.number] for r in chosen]
         following = max(rest, key=lambda r: (volume([*taken, unit[r.number]]), -r.number))
         chosen.append(following)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 BEAT_SECONDS = 2.0
 STALE_SECONDS = 30.0  # without a beat for so long by the watcher's own clock, the driver counts as dead
-_LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,9 +50,10 @@ class Watchdog:
         self,
         parent: int | None = None,
         stale_seconds: float = STALE_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
         end: Callable[[int], object] = os._exit,
     ) -> None:
-        self._parent, self._stale, self._end = parent, stale_seconds, end
+        self._parent, self._stale, self._look, self._end = parent, stale_seconds, look_seconds, end
         self._lease = ""
         self._seen: tuple[int, float] = (0, 0.0)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
@@ -65,7 +66,7 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._orphaned():
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(self._look)
         self._end(1)
 
     def _orphaned(self) -> bool:

@@ -137,7 +137,9 @@ def _confirming(now: Situation) -> Decision:
     purse = now.purse
     for check in now.checks:
         needed = check.cost if check.opened else check.group_cost
-        if needed <= purse.free or (check.vital and purse.left > 0):
+        # Where only trials are limited nothing is lost by finishing what was begun.
+        begun = check.opened and not now.fill
+        if needed <= purse.free or begun or (check.vital and purse.left > 0):
             return Run(check, cap=purse.left)
     if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
         return Try(purse.free, cap=purse.left)

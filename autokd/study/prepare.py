@@ -15,7 +15,7 @@ import autokd
 from autokd.core.address import load_files
 from autokd.core.budget import Budget
 from autokd.core.canonical import digest
-from autokd.core.errors import BudgetError, SpecError, UsageError, unknown
+from autokd.core.errors import SpecError, UsageError, unknown
 from autokd.core.holes import Choice
 from autokd.core.objectives import Constraint
 from autokd.core.settings import OBJECTIVES, DataSource, StudySettings
@@ -30,6 +30,7 @@ from autokd.store.files import DEFAULT_STORAGE, files_root
 from autokd.store.summaries import list_studies
 from autokd.study import machine
 from autokd.study.places import Places
+from autokd.study.seats import find_seats
 from autokd.tasks.frozen import freeze
 from autokd.tasks.load import load_task
 
@@ -78,7 +79,7 @@ def prepare(request: Request) -> Prepared:
     load_files([Path(path) for path in method_files])
     space_name, space_text = find_space(request.space)
     space = Space.parse(space_text, space_name)
-    seats = find_seats(request, budget)
+    seats = find_seats(budget, request.workers, request.gpus_per_trial, request.address)
     task = load_task(request.data, request.seed)
     places = Places(files_root(request.storage, request.artifacts), _study_name(request, task))
     folder = places.tasks / digest([task.content, task.name, task.metric])
@@ -117,49 +118,6 @@ def prepare(request: Request) -> Prepared:
     )
     notes = (*task.notes, *(asset.note for asset in teachers if asset.note), *missing, *seats.notes)
     return Prepared(settings, space, notes)
-
-
-@dataclass(frozen=True)
-class Seats:
-    """Where jobs run: on which device, and how many at once."""
-
-    device: Literal["cpu", "gpu"]
-    workers: int
-    gpus_per_trial: float
-    notes: tuple[str, ...] = ()
-
-
-def find_seats(request: Request, budget: Budget) -> Seats:
-    """The device that the budget counts (a GPU where there is one and the budget does not say), and the workers.
-
-    Raises BudgetError for a GPU budget on a machine without a GPU.
-    """
-    if request.address is not None:
-        from autokd.study.ray_tune import cluster_devices  # ray is only needed where it runs the study
-
-        n_cores, n_gpus = cluster_devices(request.address)
-    else:
-        n_cores, n_gpus = machine.cores(), float(machine.gpus())
-    if budget.device == "gpu" and n_gpus == 0:
-        instead = budget.text.replace("gpu", "cpu")
-        raise BudgetError(
-            f"a budget in GPU time needs a GPU, but none is visible here; write CPU time instead, such as {instead}."
-        )
-    if budget.device == "cpu" or n_gpus == 0:
-        return _cpu_seats(request, n_cores)
-    share = 1.0 if request.gpus_per_trial is None else request.gpus_per_trial
-    most = int(n_gpus / share)
-    workers = most if request.workers is None else min(request.workers, most)
-    note = f"{request.workers} workers were asked for; {most} fit on {n_gpus:g} GPUs." if workers == most else ""
-    asked_more = request.workers is not None and request.workers > most
-    return Seats("gpu", workers, share, (note,) if asked_more else ())
-
-
-def _cpu_seats(request: Request, n_cores: int) -> Seats:
-    workers = n_cores if request.workers is None else min(request.workers, n_cores)
-    asked_more = request.workers is not None and request.workers > n_cores
-    note = f"{request.workers} workers were asked for; there are {n_cores} cores, and workers never share one."
-    return Seats("cpu", workers, 0.0, (note,) if asked_more else ())
 
 
 def find_teachers(teacher: str, space: Space) -> tuple[tuple[Asset, ...], tuple[str, ...]]:
@@ -225,8 +183,8 @@ def _check(request: Request) -> None:
     for name, value in (("workers", request.workers), ("max-length", request.max_length)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, but got {value}.")
-    if request.gpus_per_trial is not None and request.gpus_per_trial <= 0:
-        raise UsageError(f"gpus-per-trial must be above 0, but got {request.gpus_per_trial}.")
+    if request.gpus_per_trial is not None and not 0 < request.gpus_per_trial <= 1:
+        raise UsageError(f"gpus-per-trial must be above 0 and at most 1, but got {request.gpus_per_trial}.")
     if request.runner not in ("ray", "pool"):
         raise UsageError(unknown("runner", request.runner, ("ray", "pool")))
     if request.precision not in ("auto", "float32", "bfloat16"):

@@ -65,6 +65,8 @@ class Searching:
             self._refuse_hopeless()
             self.closed = not self.waiting
             return None
+        if not self.waiting and not any(r.role in SEARCHED for r in self._parts.store.records()):
+            self._say_what_is_masked(most)
         if self._prefixes.ready(candidate.appraisal):
             return self._start(candidate, cap)
         self.waiting.append(candidate)
@@ -94,6 +96,12 @@ class Searching:
         """What a trial still costs after ``spent`` device seconds; finishing one costs something in any case."""
         whole = self._parts.accounts.cost(appraisal.macs)
         return max(whole - spent, SCORING_SHARE * whole)
+
+    def _say_what_is_masked(self, most: float) -> None:
+        cost = self._parts.accounts.cost
+        masked = self._parts.candidates.too_dear(lambda a: self._prefixes.cost(a) + cost(a.macs), most)
+        if masked:
+            self._parts.memory.note(f"Masked, because the budget does not hold them: {', '.join(masked)}.")
 
     def _refuse_hopeless(self) -> None:
         """A budget that holds no trial at all is an error of the request, not a result."""

@@ -29,8 +29,9 @@ from autokd.study.jobs import JobMaker
 from autokd.study.memory import Memory
 from autokd.study.places import Places
 from autokd.study.pool import PoolRunner
-from autokd.study.prepare import Request, RunnerName, find_seats, prepare
+from autokd.study.prepare import Request, RunnerName, prepare
 from autokd.study.result import Study, snapshot
+from autokd.study.seats import find_seats
 from autokd.study.view import StudyView
 
 Listener = Callable[[StudyView], None]
@@ -106,12 +107,16 @@ def run(store: StudyStore, on_event: Listener = lambda view: None, runner: Runne
     """Drive a stored study to its end or its interruption. ``runner`` None: the one that the settings name."""
     settings = store.settings
     load_files([Path(path) for path in settings.method_files])
-    torch.set_num_threads(1)  # the cores are the workers'
     places = Places(store.files, settings.study)
     appraiser = PipelineAppraiser(settings, places.cache)
     chosen = runner or make_runner(settings, places)
-    with store.lock():
-        return drive(store, appraiser, chosen, scored_interval(settings.metric), on_event)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the cores are the workers'
+    try:
+        with store.lock():
+            return drive(store, appraiser, chosen, scored_interval(settings.metric), on_event)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def drive(
@@ -175,16 +180,10 @@ def _changed(
 ) -> tuple[StudySettings, tuple[str, ...]]:
     """The settings for going on here and now, and what there is to say about them."""
     parsed = Budget.parse(budget or settings.budget)
-    request = Request(
-        settings.data,
-        parsed.text,
-        address=address or settings.address,
-        workers=workers or settings.workers,
-        gpus_per_trial=settings.gpus_per_trial or None,
-    )
-    seats = find_seats(request, parsed)
+    where = address or settings.address
+    seats = find_seats(parsed, workers or settings.workers, settings.gpus_per_trial or None, where)
     found = settings.with_changes(
-        budget=parsed.text, runner=runner or settings.runner, workers=seats.workers, address=request.address
+        budget=parsed.text, runner=runner or settings.runner, workers=seats.workers, address=where
     )
     return found, seats.notes
 

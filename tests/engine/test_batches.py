@@ -8,7 +8,7 @@ import torch
 
 from autokd.contracts import Rows
 from autokd.core.seeds import Seeds
-from autokd.engine.batches import LengthBuckets, collate, scoring_batches
+from autokd.engine.batches import LengthBuckets, collate, few_widths, scoring_batches
 from autokd.engine.tokens import make_rows
 from tests.engine.parts import some_rows
 
@@ -43,6 +43,14 @@ def test_every_row_comes_once_an_epoch_with_little_padding(batch_size: int) -> N
         assert sorted(seen.tolist()) == list(range(len(rows)))
         real = sum(int(batch.mask.sum()) for batch in batches)
         assert 1 - real / sum(batch.mask.numel() for batch in batches) < 0.05
+
+
+def test_widths_are_few_hold_every_row_and_stay_within_the_longest() -> None:
+    widths = [few_widths(longest, 300) for longest in range(1, 301)]
+    assert all(longest <= width <= 1.06 * longest for longest, width in enumerate(widths, start=1))
+    assert max(widths) == 300
+    assert len(set(widths[:128])) == 64
+    assert few_widths(33, 33) == 33
 
 
 def test_epochs_differ_and_batches_are_not_sorted() -> None:

@@ -41,8 +41,9 @@ def test_a_single_objective_has_one_best() -> None:
 def test_the_best_score_is_confirmed_first_then_what_adds_most() -> None:
     # The cheapest model is the worst on the frontier: it dominates nothing that the others do not.
     front = [trial(0, 0.80, 8e9), trial(1, 0.79, 2e9), trial(2, 0.5, 1e9)]
-    assert [r.number for r in ranked(front, BOTH)] == [0, 1, 2]
-    assert ranked([], BOTH) == ()
+    assert [r.number for r in ranked(front, BOTH, 8)] == [0, 1, 2]
+    assert [r.number for r in ranked(front, BOTH, 2)] == [0, 1]
+    assert ranked([], BOTH, 8) == ()
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,13 @@ def test_a_remainder_worth_having_is_spent_on_one_last_job() -> None:
     assert decide(situation(confirming=True, purse=Purse(1000.0, 950.0), typical=200.0)) == Finish()
 
 
+def test_where_only_trials_are_limited_a_finalist_gets_all_its_seeds() -> None:
+    dear, other = check(500.0), check(500.0, opened=False)
+    purse = Purse(1000.0, 1100.0, trials_left=0)
+    assert decide(situation(confirming=True, fill=False, purse=purse, checks=(dear,))) == Run(dear, cap=-100.0)
+    assert decide(situation(confirming=True, fill=False, purse=purse, checks=(other,))) == Finish()
+
+
 def test_a_limit_on_trials_is_not_filled_up() -> None:
     assert decide(situation(confirming=True, fill=False, purse=Purse(1000.0, 100.0, trials_left=0))) == Finish()
 

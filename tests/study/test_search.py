@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,13 @@ def test_a_budget_that_holds_no_trial_is_refused_with_one_that_would(toy: Toy) -
         toy("0.2cpu-min").run()
 
 
+def test_choices_that_the_budget_does_not_hold_are_masked_and_named(toy: Toy) -> None:
+    # 21 device seconds: 10 for the teacher, a fifth for confirming, so that a trial of six does not fit
+    study = toy("0.35cpu-min", space_text=toy_space().replace("[1, 2, 3, 4]", "[1, 6]")).run()
+    assert any("Masked" in note and "layers=6" in note for note in study.notes)
+    assert all(r.values["macs"] == 1e9 for r in study.records)
+
+
 def test_a_space_without_a_legal_pipeline_is_refused(toy: Toy) -> None:
     text = toy_space().replace("toy:Teacher", "toy:Other")
     with pytest.raises(SpecError, match="no pipeline"):
@@ -204,6 +212,6 @@ def test_whoever_watches_sees_phases_counts_and_the_budget(toy: Toy) -> None:
     assert (
         seen[-1].counts == study.states == {**dict.fromkeys(study.states, 0), **Counter(r.state for r in study.records)}
     )
-    assert all(a.spent <= b.spent for a, b in zip(seen, seen[1:], strict=False))
+    assert all(a.spent <= b.spent for a, b in pairwise(seen))
     assert seen[-1].unit == "cpu-min"
     assert seen[-1].front

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from autokd.pipeline import Pipeline
+from autokd.study.controls import control
+
+TEACHER = {"use": "basics:FineTuneTeacher", "model": "minilm"}
+STUDENT = {"use": "basics:TruncateLayers", "keep": 2}
+
+
+def resolved(*stages: dict[str, Any]) -> dict[str, Any]:
+    return Pipeline.from_json({"stages": [TEACHER, STUDENT, *stages]}).to_json()
+
+
+def distil(**fields: Any) -> dict[str, Any]:
+    return {"use": "basics:Distil", **fields}
+
+
+def n_steps(stage: dict[str, Any], n_rows: int = 3200) -> float:
+    return float(stage["epochs"]) * n_rows / float(stage["batch_size"])
+
+
+@pytest.mark.parametrize(("name", "objective"), [("fine-tune", "basics:Labels"), ("logits", "basics:Logits")])
+def test_a_control_has_the_shape_and_one_plain_objective(name: str, objective: str) -> None:
+    fancy = distil(
+        objectives=[{"use": "basics:HiddenMSE"}, {"use": "basics:Logits"}],
+        hooks=[{"use": "basics:MagnitudePruning"}],
+        augmenters=[{"use": "basics:Mixup"}],
+        optimizer={"use": "basics:AdamW", "lr": 0.0003},
+        dropout=0.0,
+        epochs=4,
+        batch_size=16,
+    )
+    found = control(resolved(fancy), name, "classification")
+    teacher, student, plain = found["stages"]
+    assert (teacher["model"], student["keep"]) == ("minilm", 2)
+    assert [term["use"] for term in plain["objectives"]] == [objective]
+    assert (plain["hooks"], plain["augmenters"], plain["sampler"]) == ([], [], None)
+    assert (plain["optimizer"]["lr"], plain["dropout"], plain["batch_size"]) == (0.0003, 0.0, 16)
+    assert plain["epochs"] == 4
+
+
+def test_a_control_takes_all_the_steps_of_the_pipeline() -> None:
+    first, last = distil(epochs=3, batch_size=16), distil(epochs=2, batch_size=32)
+    pipeline = resolved(first, {"use": "basics:Rewind"}, last)
+    found = control(pipeline, "logits", "classification")
+    assert [stage["use"] for stage in found["stages"]] == [TEACHER["use"], STUDENT["use"], "basics:Distil"]
+    assert n_steps(found["stages"][-1]) == n_steps(first) + n_steps(last)
+
+
+def test_rows_that_an_augmenter_added_count_as_steps() -> None:
+    augmented = distil(epochs=2, batch_size=32, augmenters=[{"use": "basics:WordSwap"}])
+    plain = control(resolved(augmented), "fine-tune", "classification")["stages"][-1]
+    assert plain["epochs"] == 4
+
+
+def test_regression_is_distilled_by_squared_error() -> None:
+    found = control(resolved(distil()), "logits", "regression")
+    assert found["stages"][-1]["objectives"][0]["form"] == "mse"
