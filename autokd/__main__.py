@@ -1,0 +1,5 @@
+"""``python -m autokd`` is the command ``autokd``."""
+
+from autokd.cli import main
+
+main()
