@@ -1,0 +1,71 @@
+"""What the parts of a compression pipeline agree on. Read this file first.
+
+A pipeline is a list of *stages*. Each takes and returns ``Models``, an immutable map of named network values, and
+may use the five other kinds of method: objectives, hooks, samplers, augmenters, optimizers. Every method is a frozen
+dataclass whose fields are its hyperparameters and which has one method that builds something; what it builds carries
+its own state and can be saved and restored exactly.
+
+==========  ==================================================  ===============================================
+kind        its one method                                      what is built
+==========  ==================================================  ===============================================
+Stage       ``run(models, ctx) -> Models``                      new network values
+Objective   ``build(models, ctx) -> LossTerm``                  an nn.Module: projections, critics train along
+Hook        ``build(model, plan) -> HookRun``                   acts after each optimizer step
+Sampler     ``build(rows, plan) -> BatchSource``                decides which rows a step sees
+Augmenter   ``expand(task, seeds) -> Task`` or                  more rows once, or a recipe for each batch
+            ``transform(batch, draw) -> Batch``
+Optimizer   ``build(groups) -> torch.optim.Optimizer``          the optimizer itself
+==========  ==================================================  ===============================================
+
+Before anything runs, methods *declare*: ``facts`` (what must hold and what will hold), ``wants`` (which tensors of a
+forward pass), and ``cost`` (multiply-accumulates in closed form). From these come the order check, the teacher cache
+and the budget forecast.
+"""
+
+from autokd.contracts.batches import Batch, Dropout, Network, Outputs, Rows, Transform
+from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
+from autokd.contracts.context import Context, TrainPlan
+from autokd.contracts.declarations import TRAINING_FACTOR, Cost, Facts, Sizes, Wants
+from autokd.contracts.kinds import (
+    KINDS,
+    BatchTransformer,
+    Expander,
+    Hook,
+    Method,
+    Objective,
+    OptimizerMethod,
+    Sampler,
+    Stage,
+)
+from autokd.contracts.models import Models, Slot
+
+__all__ = [
+    "KINDS",
+    "TRAINING_FACTOR",
+    "Batch",
+    "BatchSource",
+    "BatchTransformer",
+    "Context",
+    "Cost",
+    "Dropout",
+    "Expander",
+    "Facts",
+    "Hook",
+    "HookRun",
+    "LossTerm",
+    "Method",
+    "Models",
+    "Network",
+    "Objective",
+    "OptimizerMethod",
+    "Outputs",
+    "ParameterGroup",
+    "Rows",
+    "Sampler",
+    "Sizes",
+    "Slot",
+    "Stage",
+    "TrainPlan",
+    "Transform",
+    "Wants",
+]

@@ -1,0 +1,127 @@
+"""Data in flight: tokenised rows, one step's batch, what a network makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from autokd.contracts.declarations import Wants
+from autokd.core.shape import EncoderShape
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tokenised rows of one split, ragged: row ``i`` holds ``ids[offsets[i]:offsets[i + 1]]``.
+
+    ids: int64 [n_tokens]; types: int64 [n_tokens] (segment ids); offsets: int64 [n_rows + 1];
+    labels: int64 [n_rows] class ids, or float32 [n_rows]; keys: int64 [n_rows], a content hash of each row's tokens,
+    by which teacher outputs are cached.
+    """
+
+    ids: Tensor
+    types: Tensor
+    offsets: Tensor
+    labels: Tensor
+    keys: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> Tensor:
+        return self.offsets[1:] - self.offsets[:-1]
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """A recipe that one batch carries and every network applies, whatever its width (mixup: who with whom)."""
+
+    def embeddings(self, value: Tensor) -> Tensor:
+        """From word embeddings [batch, length, width] to those that the encoder reads."""
+
+    def mask(self, value: Tensor) -> Tensor:
+        """From the padding mask [batch, length] (1 real, 0 padding) to the one to use."""
+
+    def segments(self, value: Tensor) -> Tensor:
+        """From segment ids [batch, length], which cannot be mixed, to those of the new rows."""
+
+    def targets(self, value: Tensor) -> Tensor:
+        """From targets [batch, n_outputs] (probabilities, or values for regression) to those of the new rows."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's rows. ``ids, types, mask`` are [batch, length] int64 (mask: 1 real, 0 padding), ``labels`` [batch].
+
+    ``rows`` [batch] are positions in the training rows. Data of other kinds (a graph) come as a subclass with what
+    its networks read; the loop itself looks at ``rows``, ``labels`` and ``transform`` only.
+    """
+
+    ids: Tensor
+    types: Tensor
+    mask: Tensor
+    labels: Tensor
+    rows: Tensor
+    transform: Transform | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Batch:
+        if device.type == "cpu":
+            return self
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ids", "types", "mask", "labels")}
+        return replace(self, **moved)
+
+    def targets(self, n_outputs: int) -> Tensor:
+        """Gold targets as [batch, n_outputs]: one-hot classes or regression values, mixed where a recipe says so."""
+        if n_outputs == 1:
+            target = self.labels.float().unsqueeze(1)
+        else:
+            target = nn.functional.one_hot(self.labels, n_outputs).float()
+        return self.transform.targets(target) if self.transform is not None else target
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a forward pass returns: ``logits`` [batch, n_outputs], ``mask`` [batch, length] as it was used,
+    ``hidden`` {index: [batch, length, width]}, ``attention`` a tuple over layers of (Q, K, V), each
+    [batch, heads, length, head_width]. Only what was wanted is there.
+    """
+
+    logits: Tensor
+    mask: Tensor
+    hidden: Mapping[int, Tensor] = field(default_factory=dict)
+    attention: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+
+
+@runtime_checkable
+class Dropout(Protocol):
+    """Dropout with a random stream of its own: nothing here draws from torch's global generator."""
+
+    def __call__(self, value: Tensor, rate: float) -> Tensor: ...
+
+
+class Network(nn.Module):
+    """A network that the loop can train: a batch in, outputs out.
+
+    ``dropout`` None means evaluation (no dropout at all). ``head_masks`` and ``neuron_masks`` ([depth] lists of
+    [heads] and [ffn] tensors) multiply heads' contexts and FFN activations; their gradients score them.
+    """
+
+    shape: EncoderShape
+
+    def forward(
+        self,
+        batch: Batch,
+        wants: Wants = Wants(),  # noqa: B008 - frozen value
+        *,
+        dropout: Dropout | None = None,
+        head_masks: Sequence[Tensor] | None = None,
+        neuron_masks: Sequence[Tensor] | None = None,
+    ) -> Outputs:
+        raise NotImplementedError

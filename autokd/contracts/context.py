@@ -1,0 +1,54 @@
+"""What a stage, a hook and a sampler may know and use beside the models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autokd.contracts.batches import Rows
+from autokd.contracts.models import Slot
+from autokd.core.seeds import Seeds
+from autokd.core.task import Split, Task
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know and use, beside the models.
+
+    ``task`` holds the texts; ``rows(split, slot)`` the tokenised rows of a split for one slot's tokenizer (cached).
+    ``seeds`` are already those of this stage and replicate. ``folder`` is where this stage's loop keeps its
+    checkpoint; ``cache`` the root of artifacts named by content. ``report(step, score)`` tells the study how far the
+    stage is; ``should_pause()`` says whether to save and raise ``Paused`` (deadline or stop request).
+    ``propose`` is a proposer for stages that search inside themselves (None: none was handed in).
+    """
+
+    task: Task
+    rows: Callable[[str, Slot], Rows]
+    encode: Callable[[Split, Slot], Rows]  # for rows that a stage made itself
+    base: Callable[[str], Slot]  # a base model of the study's assets, by the name that the pipeline uses
+    seeds: Seeds
+    folder: Path
+    cache: Path
+    device: torch.device
+    precision: torch.dtype
+    report: Callable[[int, float], None]
+    should_pause: Callable[[], bool]
+    propose: Callable[..., Any] | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        return self.task.n_outputs
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """What hooks and samplers know of the loop they run in: its length in steps and the batch size."""
+
+    n_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    seeds: Seeds
