@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autokd.core.address import load_files
+from autokd.core.canonical import digest
 from autokd.core.errors import TrainingError
 from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
@@ -15,6 +17,7 @@ from autokd.engine.precision import best_precision
 from autokd.models.assets import copy_asset, find_model
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner import prefix_ready, run_job
+from autokd.runner.workspace import job_device
 from autokd.tasks.frozen import freeze
 
 if TYPE_CHECKING:
@@ -75,6 +78,7 @@ class Distiller:
 
         Raises SpecError for an illegal pipeline, TrainingError where training fails.
         """
+        load_files([Path(path) for path in self.method_files])
         folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="autokd-"))
         spec = self._spec(task, folder / "work")
         kinds: tuple[JobKind, ...] = ("prefix", "confirm")
@@ -105,15 +109,17 @@ class Distiller:
             place = work / "models" / asset.name.replace("/", "--")
             copy_asset(asset, place)
             assets[name] = str(place.resolve())
-        freeze(task, work / "task")
+        frozen = work / "tasks" / digest([task.content, task.metric])
+        if not frozen.exists():
+            freeze(task, frozen)
         return TrialSpec(
             pipeline=pipeline.to_json(),
-            task=str((work / "task").resolve()),
+            task=str(frozen.resolve()),
             assets=assets,
             cache=str((work / "cache").resolve()),
             seed=self.seed,
             max_length=self.max_length,
-            precision=best_precision() if self.precision == "auto" else self.precision,
+            precision=best_precision(job_device(self.device)) if self.precision == "auto" else self.precision,
             method_files=self.method_files,
         )
 

@@ -65,11 +65,16 @@ class Pipeline:
 
     def forecast(self, sizes: Sizes, start: int = 0) -> tuple[Cost, Sizes]:
         """Multiply-accumulates of the stages from ``start`` on, and the sizes at the end."""
-        total = Cost(0.0)
-        for position, stage in enumerate(self.stages):
+        costs, after = self.stage_costs(sizes)
+        return sum(costs[start:], Cost(0.0)), after
+
+    def stage_costs(self, sizes: Sizes) -> tuple[list[Cost], Sizes]:
+        """Each stage's forecast, and the sizes at the end."""
+        costs = []
+        for stage in self.stages:
             cost, sizes = stage.cost(sizes)
-            total = total + cost if position >= start else total
-        return total, sizes
+            costs.append(cost)
+        return costs, sizes
 
     def base_models(self) -> tuple[str, ...]:
         """Names of the pretrained models that the stages start from, in order of use."""

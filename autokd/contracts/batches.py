@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -72,9 +72,15 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device) -> Batch:
+        """Every tensor on this device but ``rows``, which index what lies in main memory."""
         if device.type == "cpu":
             return self
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("ids", "types", "mask", "labels")}
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True)
+            for name, value in found.items()
+            if isinstance(value, Tensor) and name != "rows"
+        }
         return replace(self, **moved)
 
     def targets(self, n_outputs: int) -> Tensor:

@@ -29,7 +29,7 @@ class Context:
     task: Task
     rows: Callable[[str, Slot], Rows]
     encode: Callable[[Split, Slot], Rows]  # for rows that a stage made itself
-    base: Callable[[str], Slot]  # a base model of the study's assets, by the name that the pipeline uses
+    base: Callable[[str, Seeds], Slot]  # a base model by the name that the pipeline uses, its head drawn from seeds
     seeds: Seeds
     folder: Path
     cache: Path

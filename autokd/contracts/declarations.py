@@ -54,7 +54,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Cost:
-    """Forecast of a stage: training and scoring multiply-accumulates in all; ``known`` False where it is a guess."""
+    """Forecast of a stage: training multiply-accumulates, without validation; ``known`` False where it is a guess."""
 
     macs: float
     known: bool = True

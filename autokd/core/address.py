@@ -30,10 +30,15 @@ def load_files(paths: Iterable[Path]) -> None:
     """
     for path in paths:
         name = _FILE_PREFIX + path.stem
-        if name in sys.modules:
-            continue
         if not path.is_file():
             raise UsageError(f"a methods file must exist, but there is none at {str(path)!r}.")
+        if importlib.util.find_spec(f"{GROUP}.{path.stem}") is not None:
+            raise UsageError(f"a methods file needs a name of its own, but {path.stem!r} is a module of autokd's.")
+        if name in sys.modules:
+            loaded = Path(sys.modules[name].__file__ or "").resolve()
+            if loaded != path.resolve():
+                raise UsageError(f"methods files need different names, but got {str(loaded)!r} and {str(path)!r}.")
+            continue
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise UsageError(f"a methods file must be Python source, but got {str(path)!r}.")

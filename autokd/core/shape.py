@@ -84,6 +84,10 @@ class EncoderShape:
             total += layer.ffn_copies * ((2 * self.hidden + 1) * layer.ffn + 3 * self.hidden)
         return total + (self.hidden + 1) * (self.hidden + self.labels)
 
+    def active_params(self) -> int:
+        """How many parameters one token meets: as ``params``, with one expert of each layer."""
+        return self.with_layers(tuple(replace(layer, ffn_copies=1) for layer in self.layers)).params()
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 

@@ -104,5 +104,7 @@ def _go(run: Run, plan: TrainPlan, vocabulary: Vocabulary, ctx: Context, score: 
             raise Paused(f"at step {run.step} of {plan.n_steps}")
         run.advance()
         if score is not None and (run.step % plan.steps_per_epoch == 0 or run.step == plan.n_steps):
+            run.confirm()
             with vocabulary.whole():
                 ctx.report(run.step, score(run.parts.model))
+    run.confirm()

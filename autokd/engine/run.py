@@ -81,7 +81,8 @@ class Run:
                 "steps": [plan.n_steps, plan.steps_per_epoch, plan.batch_size],
                 "options": asdict(options),
                 "seeds": asdict(ctx.seeds),
-                "rows": hashlib.sha256(rows.keys.numpy().tobytes()).hexdigest(),
+                "rows": hashlib.sha256(rows.keys.numpy().tobytes() + rows.labels.numpy().tobytes()).hexdigest(),
+                "methods": [repr(part) for part in (*parts.hooks, *parts.transformers, parts.optimizer)],
                 "parts": [names, _distinct(parts.hooks), _distinct(parts.transformers), _distinct([parts.optimizer])],
                 "parameters": [[group.names, [list(p.shape) for p in group.parameters]] for group in groups],
             }
@@ -107,7 +108,7 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that later steps depend on. Raises TrainingError where the last loss was not finite."""
-        self._confirm()
+        self.confirm()
         return {
             "identity": self._identity,
             "step": self.step,
@@ -154,12 +155,13 @@ class Run:
     def _check(self, loss: Tensor) -> None:
         """On a CPU at once; on other devices one step late, so that nobody waits for the device."""
         if self._ctx.device.type != "cpu":
-            self._confirm()
+            self.confirm()
         self._unchecked = loss.detach()
         if self._ctx.device.type == "cpu":
-            self._confirm(self.step + 1)
+            self.confirm(self.step + 1)
 
-    def _confirm(self, step: int | None = None) -> None:
+    def confirm(self, step: int | None = None) -> None:
+        """Raises TrainingError where the last loss was not finite (waits for the device)."""
         loss, self._unchecked = self._unchecked, None
         if loss is not None and not bool(torch.isfinite(loss)):
             at = self.step if step is None else step

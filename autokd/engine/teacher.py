@@ -25,6 +25,26 @@ HIDDEN_LIMIT_BYTES = 8 * 2**30
 _VERSION = 1
 
 
+class LiveTeacher:
+    """The teacher itself: one pass for each batch, without gradients and without dropout."""
+
+    def __init__(self, slot: Slot, ctx: Context, wants: Wants) -> None:
+        self._slot, self._ctx, self._wants = slot, ctx, wants
+        self._network: nn.Module | None = None
+
+    def for_batch(self, batch: Batch) -> Outputs:
+        """The wanted outputs for a batch, on its device; logits in float32."""
+        with torch.no_grad(), autocast(self._ctx.device, self._ctx.precision):
+            seen: Outputs = self.network()(batch, self._wants)
+        return Outputs(seen.logits.float(), seen.mask, seen.hidden, seen.attention)
+
+    def network(self) -> nn.Module:
+        """The teacher's module, built when it is first asked for."""
+        if self._network is None:
+            self._network = build(self._slot).to(self._ctx.device).eval().requires_grad_(False)
+        return self._network
+
+
 class TeacherOutputs:
     """What ``wants`` asks of a teacher for any batch of these rows.
 
@@ -36,12 +56,12 @@ class TeacherOutputs:
         self, slot: Slot, rows: Rows, ctx: Context, wants: Wants, hidden_limit_bytes: int = HIDDEN_LIMIT_BYTES
     ) -> None:
         """Fills the cache where needed. Raises Paused when asked to stop meanwhile; what was computed is kept."""
-        self._slot, self._rows, self._ctx, self._wants = slot, rows, ctx, wants
-        self._network: nn.Module | None = None
+        self._rows, self._wants = rows, wants
+        self._live = LiveTeacher(slot, ctx, wants)
         hidden = wants.hidden if _hidden_bytes(slot, rows, wants, ctx.precision) <= hidden_limit_bytes else frozenset()
         self._cached_hidden = frozenset[int]() if wants.attention else hidden
         cache = OutputFiles(ctx.cache / "teacher" / _cache_key(slot, rows, ctx), rows, ctx)
-        cache.fill(self._cached_hidden, self._teacher)
+        cache.fill(self._cached_hidden, self._live.network)
         self._logits = cache.logits()
         self._hidden = {i: cache.hidden(i) for i in sorted(self._cached_hidden)}
 
@@ -53,10 +73,10 @@ class TeacherOutputs:
     def for_batch(self, batch: Batch) -> Outputs:
         """The wanted outputs for a batch, on its device, without gradients; zeros at padding where they were cached."""
         if batch.transform is not None:
-            return self._pass(batch)
+            return self._live.for_batch(batch)
         logits = self._logits[batch.rows].to(batch.ids.device)
         if self.live:
-            seen = self._pass(batch)
+            seen = self._live.for_batch(batch)
             return Outputs(logits, seen.mask, seen.hidden, seen.attention)
         return Outputs(logits, batch.mask, self._read_hidden(batch))
 
@@ -72,16 +92,6 @@ class TeacherOutputs:
             value = states.index_select(0, places).index_fill_(0, padding, 0.0)
             found[i] = value.view(*mask.shape, -1).to(batch.ids.device, non_blocking=True)
         return found
-
-    def _pass(self, batch: Batch) -> Outputs:
-        with torch.no_grad(), autocast(self._ctx.device, self._ctx.precision):
-            seen: Outputs = self._teacher()(batch, self._wants)
-        return Outputs(seen.logits.float(), seen.mask, seen.hidden, seen.attention)
-
-    def _teacher(self) -> nn.Module:
-        if self._network is None:
-            self._network = build(self._slot).to(self._ctx.device).eval().requires_grad_(False)
-        return self._network
 
 
 def _hidden_bytes(slot: Slot, rows: Rows, wants: Wants, precision: torch.dtype) -> int:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from autokd.core.address import load_files
+from autokd.core.canonical import digest
 from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import Job, Outcome, Progress
 from autokd.engine.precision import set_threads
@@ -22,6 +23,7 @@ from autokd.runner.prefix import run_prefix
 from autokd.runner.probe import run_probe
 
 Report = Callable[[Progress], None]
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "Cannot allocate memory")
 
 
 def run_job(job: Job, report: Report) -> Outcome:
@@ -31,6 +33,9 @@ def run_job(job: Job, report: Report) -> Outcome:
     """
     folder = Path(job.folder)
     folder.mkdir(parents=True, exist_ok=True)
+    other = other_work(folder, job)
+    if other:
+        return Outcome("failed", 0.0, error=other)
     done = read_result(folder, job.kind)
     if done is not None:
         return done
@@ -51,6 +56,22 @@ def run_job(job: Job, report: Report) -> Outcome:
     return outcome
 
 
+def other_work(folder: Path, job: Job) -> str:
+    """Why a folder cannot serve this job: it holds the work of another pipeline, data set or seed. Empty: it can.
+
+    The first job to use a folder marks it; a probe leaves nothing that could be taken for another's.
+    """
+    if job.kind == "probe":
+        return ""
+    spec = job.spec
+    told = [spec.pipeline, Path(spec.task).name, sorted(spec.assets), spec.seed, spec.replicate]
+    key, mark = digest([*told, spec.max_length, spec.precision]), folder / "spec.digest"
+    if mark.is_file() and mark.read_text() != key:
+        return f"a folder serves one pipeline, data set and seed, but {str(folder)!r} holds the work of another."
+    mark.write_text(key)
+    return ""
+
+
 def _run(job: Job, report: Report) -> Outcome:
     match job.kind:
         case "probe":
@@ -65,7 +86,7 @@ def cause(error: Exception) -> str:
     """One line for an unforeseen error; memory and disk are named as such."""
     text = (str(error).strip().splitlines() or [""])[0]
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
-        isinstance(error, RuntimeError) and "not enough memory" in str(error)
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
     )
     if out_of_memory:
         return f"out of memory: {text or 'the process could not get more'}"

@@ -100,7 +100,7 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
 def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
     """Scores, parameters and multiply-accumulates of the teacher. Its test score decides nothing."""
     slot = models["teacher"]
-    network = build_slot(slot)
+    network = build_slot(slot).to(workspace.device)
     metric = METRICS[workspace.task.metric]
     scores = {}
     for split, rows in (
@@ -110,7 +110,7 @@ def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
         logits = predict(network, rows, workspace.device, torch.float32).cpu().numpy()
         scores[f"{split}_score"] = metric.score(logits, rows.labels.numpy())
     macs = EncoderShape.from_json(slot.config).macs(workspace.median_length(slot))
-    params = float(sum(tensor.numel() for tensor in slot.weights.values()))
+    params = float(sum(tensor.numel() for tensor in slot.weights.values() if tensor.is_floating_point()))
     return {**scores, "params": params, "macs": macs}
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from autokd import build
-from autokd.contracts import Models, Slot
+from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.shape import EncoderShape
 from autokd.deploy.gate import admit, reloaded_logits, save_predictions
@@ -31,6 +31,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
     pipeline = Pipeline.from_json(job.spec.pipeline)
     pipeline.check(task_facts(workspace.task))
     shared, prefix_seconds = load_prefix(job.spec)
+    costs, _ = pipeline.stage_costs(workspace.sizes(shared["dense_teacher"]))
     trained = _trained(folder)
     if trained is None:
         curve = Curve(folder)
@@ -39,13 +40,12 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
             curve.add(progress)
             report(progress)
 
-        student = _run_stages(job, workspace, pipeline, shared, watch, told)
+        student = _run_stages(job, workspace, pipeline, costs, shared, watch, told)
         trained = {**_measure(folder, workspace, student), "curve": curve.points}
         _keep(folder, trained)
     values, predictions = dict(trained["values"]), dict(trained["predictions"])
     if job.kind in ("confirm", "control"):
-        values["test_score"], predictions["test"] = _open_test(folder, workspace, shared["teacher"])
-    cost, _ = pipeline.forecast(workspace.sizes(shared["dense_teacher"]), pipeline.n_shared)
+        values["test_score"], predictions["test"] = _open_test(folder, workspace, trained["tokenizer"])
     return Outcome(
         "complete",
         0.0,
@@ -54,7 +54,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
         predictions=predictions,
         curve=tuple(trained["curve"]),
         seconds_alone=watch.seconds + prefix_seconds / job.devices,
-        trained_macs=cost.macs,
+        trained_macs=sum(cost.macs for cost in costs[pipeline.n_shared :]),
     )
 
 
@@ -62,6 +62,7 @@ def _run_stages(
     job: Job,
     workspace: Workspace,
     pipeline: Pipeline,
+    costs: Sequence[Cost],
     shared: Models,
     watch: Watch,
     report: Callable[[Progress], None],
@@ -83,9 +84,9 @@ def _run_stages(
         )
         position.models = stage.run(position.models, context)
         position.done = index + 1
-        if loop.exists():  # a stage that trained: what it made is worth more than its loop's state
+        if costs[index].macs > 0:  # what a stage that works has made is worth more than its loop's state
             save_position(folder, position, shared)
-            shutil.rmtree(loop)
+            shutil.rmtree(loop, ignore_errors=True)
     return position.models["student"]
 
 
@@ -97,14 +98,15 @@ def _measure(folder: Path, workspace: Workspace, student: Slot) -> dict[str, Any
     values = {
         "valid_score": admitted.score,
         "params": float(admitted.params),
+        "active_params": float(shape.active_params()),
         "macs": shape.macs(workspace.median_length(student)),
         "size_bytes": float(admitted.size_bytes),
     }
-    return {"values": values, "predictions": {"valid": predictions}}
+    return {"values": values, "predictions": {"valid": predictions}, "tokenizer": student.tokenizer}
 
 
-def _open_test(folder: Path, workspace: Workspace, like: Slot) -> tuple[float, str]:
-    rows = workspace.encode(workspace.task.test, like)
+def _open_test(folder: Path, workspace: Workspace, tokenizer: str) -> tuple[float, str]:
+    rows = workspace.tokenised(workspace.task.test, tokenizer)
     logits, labels = reloaded_logits(folder / "checkpoint", rows), rows.labels.numpy()
     score = METRICS[workspace.task.metric].score(logits, labels)
     return score, save_predictions(folder / "predictions", "test", logits, labels)

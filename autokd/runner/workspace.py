@@ -75,7 +75,11 @@ class Workspace:
 
     def encode(self, split: Split, slot: Slot) -> Rows:
         """Tokenise rows for a slot's tokenizer."""
-        return _encoded(split, slot.tokenizer, self.spec.max_length, self.task.problem)
+        return self.tokenised(split, slot.tokenizer)
+
+    def tokenised(self, split: Split, tokenizer: str) -> Rows:
+        """Tokenise rows with the tokenizer of a folder."""
+        return _encoded(split, tokenizer, self.spec.max_length, self.task.problem)
 
     def rows(self, split: str, slot: Slot) -> Rows:
         """Tokenised rows of ``train`` or ``valid``; the test split is not for stages."""
@@ -107,7 +111,7 @@ class Workspace:
             task=self.task,
             rows=self.rows,
             encode=self.encode,
-            base=lambda name: self.base(name, seeds),
+            base=self.base,
             seeds=seeds,
             folder=folder,
             cache=Path(self.spec.cache),

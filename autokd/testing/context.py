@@ -47,7 +47,7 @@ def tiny_context(
         task=task,
         rows=lambda name, slot: encoded(getattr(task, name), slot),
         encode=encoded,
-        base=lambda name: tiny_slot(seed, tokenizer, labels=task.n_outputs, depth=depth),
+        base=lambda name, seeds: tiny_slot(seed, tokenizer, labels=task.n_outputs, depth=depth),
         seeds=Seeds(seed, stage, replicate),
         folder=root / folder,
         cache=root / "cache",

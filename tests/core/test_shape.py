@@ -19,3 +19,5 @@ def test_one_token_passes_one_expert() -> None:
     experts = BERT_BASE.with_layers((LayerShape(12, 64, 768, ffn_copies=4),) * 12)
     dense = BERT_BASE.with_layers((LayerShape(12, 64, 768),) * 12)
     assert experts.macs(64) == dense.macs(64)
+    assert experts.active_params() == dense.params() == dense.active_params()
+    assert experts.params() > dense.params()

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from autokd.core.job import Job, Outcome, Progress
+from autokd.methods.stark import SparsifyTeacher
 from autokd.runner import prefix_key, prefix_ready, run_job
+from autokd.runner.watch import Watch
 from autokd.testing.tiny import TINY_PIPELINE, tiny_job, tiny_regression, tiny_spec, tiny_task
 
 
@@ -61,7 +64,7 @@ HARD_STAGE = {
 
 def test_a_trial_is_measured_on_what_was_saved(tmp_path: Path, spec) -> None:
     outcome = run(tiny_job(tmp_path, spec))
-    assert set(outcome.values) == {"valid_score", "params", "macs", "size_bytes"}
+    assert set(outcome.values) == {"valid_score", "params", "active_params", "macs", "size_bytes"}
     stored = load_file(Path(outcome.checkpoint) / "model.safetensors")
     assert outcome.values["params"] == sum(tensor.size for tensor in stored.values())
     assert 0 <= outcome.values["valid_score"] <= 1
@@ -96,17 +99,19 @@ def test_a_cold_cache_equals_a_warm_one(tmp_path: Path, spec) -> None:
 
 
 @pytest.mark.parametrize("stage", [{"use": "basics:Distil", "epochs": 3}, HARD_STAGE], ids=["plain", "hard"])
-def test_a_trial_stopped_again_and_again_equals_one_that_ran_through(tmp_path: Path, spec, stage) -> None:
+def test_a_trial_stopped_again_and_again_equals_one_that_ran_through(
+    tmp_path: Path, spec, stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = replace(spec, pipeline=with_stages(stage))
     whole = run(tiny_job(tmp_path, spec, name="whole"))
-    job = tiny_job(tmp_path, spec, name="parts", deadline_seconds=0.0)
-    paused = run_job(job, ignore)
-    assert paused.state == "paused"
-    pauses = 1
-    while (outcome := run_job(replace(job, deadline_seconds=0.08), ignore)).state == "paused":
+    asked = count(1)
+    monkeypatch.setattr(Watch, "should_pause", lambda self: next(asked) % 3 == 0)  # two steps in each sitting
+    pauses = 0
+    while (outcome := run_job(tiny_job(tmp_path, spec, name="parts"), ignore)).state == "paused":
         pauses += 1
         assert pauses < 200
     assert outcome.state == "complete", outcome.error
+    assert pauses >= 2
     assert_same_weights(whole, outcome)
     assert [point["score"] for point in outcome.curve] == [point["score"] for point in whole.curve]
 
@@ -137,6 +142,28 @@ def test_stark_with_a_sparse_teacher_runs_and_differs(tmp_path: Path, spec, shar
     sparse = run(tiny_job(tmp_path, replace(spec, pipeline=with_stages(*stark)), name="stark"))
     a, b = weights(plain), weights(sparse)
     assert any(not np.array_equal(a[name], b[name]) for name in a)
+
+
+def test_a_finished_scan_is_not_made_again(tmp_path: Path, spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    distil = {"use": "basics:Distil", "epochs": 1}
+    stages = [distil, {"use": "stark:SparsifyTeacher"}, {"use": "basics:Rewind"}, distil]
+    job = tiny_job(tmp_path, replace(spec, pipeline=with_stages(*stages)))
+    scans = []
+    once = SparsifyTeacher.run
+    monkeypatch.setattr(SparsifyTeacher, "run", lambda self, models, ctx: scans.append(1) or once(self, models, ctx))
+    asked = count(1)
+    monkeypatch.setattr(Watch, "should_pause", lambda self: bool(scans) and next(asked) % 7 == 0)
+    while run_job(job, ignore).state == "paused":
+        assert len(scans) == 1
+    assert run_job(job, ignore).state == "complete"
+    assert len(scans) == 1
+
+
+def test_a_folder_serves_one_spec(tmp_path: Path, spec) -> None:
+    run(tiny_job(tmp_path, spec))
+    other = run_job(tiny_job(tmp_path, replace(spec, pipeline=with_stages(HARD_STAGE))), ignore)
+    assert other.state == "failed"
+    assert "holds the work of another" in other.error
 
 
 def test_experts_pass_the_gate_with_their_own_class(tmp_path: Path, spec) -> None:

@@ -26,8 +26,8 @@ from autokd.contracts import (
     Wants,
 )
 from autokd.engine.evaluate import score_rows
-from autokd.engine.loop import LoopOptions, train
-from autokd.engine.teacher import TeacherOutputs
+from autokd.engine.loop import LoopOptions, Teacher, train
+from autokd.engine.teacher import LiveTeacher, TeacherOutputs
 from autokd.methods.basics import checks
 from autokd.methods.basics.objectives import Labels, Logits
 from autokd.methods.basics.optimizers import AdamW
@@ -94,7 +94,7 @@ class FineTuneTeacher:
 
     def run(self, models: Models, ctx: Context) -> Models:
         ctx = replace(ctx, seeds=replace(ctx.seeds, replicate=0))
-        base = ctx.base(self.model)
+        base = ctx.base(self.model, ctx.seeds)
         trained = train(
             build(base),
             [Labels().build(models, ctx)],
@@ -170,7 +170,6 @@ class Distil:
         terms = [objective.build(models, ctx) for objective in self.objectives]
         rows = self._rows(student, ctx)
         asked = [term.teacher_wants for term in terms if term.teacher_wants is not None]
-        teacher = TeacherOutputs(models["teacher"], rows, ctx, _union(asked)) if asked else None
         trained = train(
             build(student),
             terms,
@@ -181,10 +180,21 @@ class Distil:
             sampler=self.sampler,
             hooks=self.hooks,
             transformers=self._transformers,
-            teacher=teacher,
+            teacher=self._teacher(models, rows, ctx, _union(asked)) if asked else None,
             score=_score(student, ctx),
         )
         return models.with_slots(student=encoder_slot(cast(Encoder, trained), student.tokenizer))
+
+    def _teacher(self, models: Models, rows: Rows, ctx: Context, wants: Wants) -> Teacher:
+        """Outputs of the teacher that all trials share stay in the common cache, those of a trial's own with its loop.
+
+        Where batches are transformed nothing could be read from a cache.
+        """
+        slot = models["teacher"]
+        if self._transformers:
+            return LiveTeacher(slot, ctx, wants)
+        shared = "dense_teacher" in models and models["dense_teacher"].content == slot.content
+        return TeacherOutputs(slot, rows, ctx if shared else replace(ctx, cache=ctx.folder), wants)
 
     def _rows(self, student: Slot, ctx: Context) -> Rows:
         """The training rows, those that augmenters add included."""
