@@ -14,7 +14,7 @@ from autokd.core.errors import UsageError
 from autokd.report.about import budget_line
 from autokd.report.page import default_path, write
 from autokd.report.summary import summary
-from autokd.store.files import DEFAULT_STORAGE
+from autokd.store.files import DEFAULT_STORAGE, redacted
 
 if TYPE_CHECKING:
     from autokd.core.settings import StudySettings
@@ -93,8 +93,8 @@ def resume(study: str, **given: Any) -> None:
 
 
 def command_line(words: list[str]) -> str:
-    """What was typed, so that a report can say how to repeat it."""
-    return shlex.join(["autokd", *words[1:]])
+    """What was typed but for passwords, so that a report can say how to repeat it."""
+    return shlex.join(["autokd", *map(redacted, words[1:])])
 
 
 def _take_display(given: dict[str, Any]) -> dict[str, Any]:
@@ -117,7 +117,8 @@ def _finish(study: Study, storage: str, *, as_json: bool) -> None:
     """Write the report and print the result; exit with 1 where the study stopped before it had one."""
     report = str(write(study, default_path(study.settings.study)))
     if not study.finished:
-        where = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage or storage)}"
+        where = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage or redacted(storage))}"
+        where += f" --artifacts {shlex.quote(study.artifacts)}" if study.artifacts else ""
         say(f"Stopped. Nothing is lost; go on with: autokd resume {shlex.quote(study.settings.study)}{where}")
         say(f"What there is so far: {report}")
         raise click.exceptions.Exit(1)

@@ -9,6 +9,7 @@ import click
 from autokd.cli import options
 from autokd.cli.output import print_front, print_json, print_table, seconds
 from autokd.cli.output import say as say
+from autokd.store.files import redacted
 
 
 @click.group(invoke_without_command=True)
@@ -17,6 +18,9 @@ from autokd.cli.output import say as say
 @click.pass_context
 def studies(context: click.Context, storage: str, as_json: bool) -> None:
     """List the studies of a storage, or show one."""
+    # What is given before the command's name holds for the command, unless it is given there again.
+    given = {"storage": storage, "as_json": as_json}
+    context.default_map = {name: given for name in ("list", "show")}
     if context.invoked_subcommand is None:
         context.invoke(list_studies, storage=storage, as_json=as_json)
 
@@ -32,7 +36,9 @@ def list_studies(storage: str, as_json: bool) -> None:
     if as_json:
         return print_json([summary.to_json() for summary in found])
     if not found:
-        return say(f"No studies in {storage} yet. Start one: autokd search --dataset pydocs --budget 10cpu-min")
+        return say(
+            f"No studies in {redacted(storage)} yet. Start one: autokd search --dataset pydocs --budget 10cpu-min"
+        )
     rows = [
         [each.study, each.task_name, each.space, each.budget, _counted(each.states), each.created[:16]]
         for each in found

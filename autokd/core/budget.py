@@ -32,7 +32,7 @@ class Budget:
     def parse(text: str) -> Budget:
         """Read ``"8gpu-h"``, ``"40cpu-min"``, ``"15min"``, ``"200trials"``, or several joined by commas.
 
-        Raises BudgetError for anything else, for zero, and for the same unit named twice.
+        Raises BudgetError for anything else, for zero, for the same unit named twice, and for both kinds of devices.
         """
         limits: dict[Unit, Limit] = {}
         for part in text.split(","):
@@ -48,11 +48,18 @@ class Budget:
             if limit.unit in limits:
                 raise BudgetError(f"a budget names each unit once, but {text!r} names {limit.unit!r} twice.")
             limits[limit.unit] = limit
+        if "gpu" in limits and "cpu" in limits:
+            raise BudgetError(f"a budget limits GPU time or CPU time, but {text!r} limits both.")
         return Budget(text, tuple(limits.values()))
 
     def limit(self, unit: Unit) -> float | None:
         """The amount allowed in one unit, None where that unit is not limited."""
         return next((limit.amount for limit in self.limits if limit.unit == unit), None)
+
+    def exceeds(self, other: Budget) -> bool:
+        """Whether this budget allows more than another one: a limit of that one is larger here, or gone."""
+        amounts = [(self.limit(limit.unit), limit.amount) for limit in other.limits]
+        return any(amount is None or amount > before for amount, before in amounts)
 
     @property
     def device(self) -> Literal["gpu", "cpu"] | None:

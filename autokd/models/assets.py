@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError
 
 from autokd.core.errors import AutokdError, UsageError
 from autokd.core.hub import hub_answers
@@ -23,6 +23,9 @@ MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9d
 
 # Short names under which a model may lie in the hub's cache from older days.
 _ALIASES = {"bert-base-uncased": DEFAULT_HUB_ID}
+# The errors of whichever HTTP library the hub's client is built on: what the client's own error derives from.
+_HTTP_ERRORS = (base for base in HfHubHTTPError.__mro__ if issubclass(base, Exception) and base is not Exception)
+_NOT_FROM_THE_HUB: tuple[type[Exception], ...] = (*_HTTP_ERRORS, OSError, ValueError)
 _WEIGHTS = "model*.safetensors"
 _FILES = ("config.json", *TOKENIZER_FILES, _WEIGHTS, "model.safetensors.index.json")
 
@@ -123,8 +126,9 @@ def _from_hub(repository: str) -> Path | None:
 def _snapshot(repository: str, *, local_only: bool) -> Path | None:
     try:
         found = snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=local_only, etag_timeout=5)
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError):
-        # No such repository, not for us, not in the cache, or no name of a repository at all: the caller goes on.
+    except _NOT_FROM_THE_HUB:
+        # No such repository, not for us, not in the cache, no name of a repository at all, or a connection that broke
+        # (not a failed reply, and with some HTTP libraries no OSError either): the caller goes on.
         return None
     return Path(found)
 

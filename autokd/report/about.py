@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from autokd.core.budget import Budget
 from autokd.core.result import StudyResult
-from autokd.core.settings import DataSource
+from autokd.core.settings import DataSource, StudySettings
+from autokd.store.files import redacted
 
 _WRITTEN = re.compile(r"([\d.]+)\s*(\S+)")
 
@@ -47,12 +48,13 @@ def budget_line(result: StudyResult) -> str:
 def reproduce(result: StudyResult) -> list[tuple[str, str]]:
     """Commands with what each is for: repeat the search, go on, write the report, train one pipeline alone."""
     settings = result.settings
-    where = f" --storage {shlex.quote(result.storage)}" if result.storage else ""
+    where = f" --storage {shlex.quote(redacted(result.storage))}" if result.storage else ""
     study = shlex.quote(settings.study)
-    commands = [("Repeat the search", settings.command)] if settings.command else []
+    commands = [("Repeat the search", _without_passwords(settings.command))] if settings.command else []
     commands.append(("Go on with a larger budget", f"autokd resume {study}{where} --budget BUDGET"))
     commands.append(("Write this report again", f"autokd report {study}{where} --output report.html"))
-    train = f"autokd train pipeline.json{_data_options(settings.data)} --output my-student"
+    given = _data_options(settings.data) + _training_options(settings)
+    train = f"autokd train pipeline.json{given} --output my-student"
     return [*commands, ("Train one pipeline of the table below alone, from its JSON", train)]
 
 
@@ -67,6 +69,26 @@ def _data_options(data: DataSource) -> str:
         "--metric": data.metric,
     }
     return "".join(f" {option} {shlex.quote(value)}" for option, value in named.items() if value)
+
+
+def _training_options(settings: StudySettings) -> str:
+    """What else decides how a pipeline is trained, where it is not what the command line takes by default."""
+    defaults = {field.name: field.default for field in fields(StudySettings)}
+    found = [f" --methods {shlex.quote(path)}" for path in settings.method_files]
+    if settings.max_length != defaults["max_length"]:
+        found.append(f" --max-length {settings.max_length}")
+    if settings.seed != defaults["seed"]:
+        found.append(f" --seed {settings.seed}")
+    return "".join(found)
+
+
+def _without_passwords(command: str) -> str:
+    """The command, redacted word by word: a password ends where its word does."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # somebody's own text with an open quote
+        return redacted(command)
+    return shlex.join(map(redacted, words))
 
 
 def environment(result: StudyResult) -> dict[str, str]:

@@ -29,7 +29,7 @@ from autokd.store.lock import study_lock
 from autokd.store.trial_codec import clean, end_attributes, iso, start_attributes, start_constraints, to_record
 
 SCHEMA = 1
-_RESERVED = ("schema", "settings", "holes", "dropped_checkpoints")
+_RESERVED = ("schema", "settings", "holes", "artifacts", "dropped_checkpoints")
 _ENDED = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 
 
@@ -43,11 +43,12 @@ class StudyStore:
     """
 
     def __init__(self, storage: str, backend: BaseStorage, study_id: int, artifacts: str | Path | None) -> None:
-        self._storage, self._backend, self._study, self._artifacts = storage, backend, study_id, artifacts
+        self._storage, self._backend, self._study = storage, backend, study_id
         with reported(storage):
             self._attributes: dict[str, Any] = dict(backend.get_study_user_attrs(study_id))
             self._check_schema(backend.get_study_name_from_id(study_id))
             trials = backend.get_all_trials(study_id, deepcopy=False)
+        self._artifacts = str(Path(artifacts).absolute()) if artifacts else self._attributes.get("artifacts", "")
         self._settings = StudySettings.from_json(self._attributes["settings"])
         self._holes = tuple(hole_from_json(value) for value in self._attributes["holes"])
         self._distributions: dict[str, BaseDistribution] = distributions(self._holes)
@@ -63,12 +64,15 @@ class StudyStore:
     ) -> StudyStore:
         """A new study named ``settings.study``, whose parameters are the space's ``holes``.
 
-        Raises UsageError where a study of that name exists, StorageError where the storage cannot be written.
+        ``artifacts`` is the folder of its files, which it remembers. Raises UsageError where a study of that name
+        exists, StorageError where the storage cannot be written.
         """
         backend = connect(storage, create=True)
         with reported(storage):
             study_id = _new_study(backend, settings)
             first = {"schema": SCHEMA, "created": iso(datetime.now(UTC)), "holes": [hole.to_json() for hole in holes]}
+            if artifacts is not None:
+                first["artifacts"] = str(Path(artifacts).absolute())
             # The settings last: a study without them is one whose making was cut short.
             for key, value in {**first, "settings": settings.to_json()}.items():
                 backend.set_study_user_attr(study_id, key, value)
@@ -76,7 +80,10 @@ class StudyStore:
 
     @staticmethod
     def open(storage: str, study: str, artifacts: str | Path | None = None) -> StudyStore:
-        """The study of that name. Raises UsageError where there is none, StorageError for one of another schema."""
+        """The study of that name; ``artifacts`` is where its files are now, by default where they were at first.
+
+        Raises UsageError where there is none, StorageError for one of another schema.
+        """
         backend = connect(storage, create=False)
         with reported(storage):
             names = {found.study_name: found._study_id for found in backend.get_all_studies()}
@@ -92,7 +99,12 @@ class StudyStore:
     @property
     def files(self) -> Path:
         """The folder of checkpoints and caches that belongs to the storage."""
-        return files_root(self._storage, self._artifacts)
+        return files_root(self._storage, self._artifacts or None)
+
+    @property
+    def artifacts(self) -> str:
+        """The folder that was named for its files, empty where they lie beside the storage."""
+        return self._artifacts
 
     def lock(self) -> AbstractContextManager[None]:
         """Hold the study as its only driver. Raises StorageError where another driver holds it."""

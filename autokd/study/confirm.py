@@ -12,7 +12,7 @@ from autokd.study.plan import CONTROLS, N_SEEDS, Plan
 from autokd.study.policy import Check
 
 SCORING_SHARE = 0.05  # scoring a finished trial on the test split, as a share of what training it took
-_MAX_LOSSES = 2  # a run that was lost this often with its worker is given up
+_MAX_LOSSES = 2  # a run whose worker died under it more often is given up; kills of the driver are not its fault
 
 Interval = Callable[[Sequence[TrialRecord]], tuple[float, float, float]]
 Costs = Callable[[TrialRecord, str], float]
@@ -56,6 +56,11 @@ def checks(plan: Plan, records: Mapping[int, TrialRecord], costs: Costs) -> tupl
             for name, replicate, cost, continues in todo
         ]
     return tuple(found)
+
+
+def completed(records: Sequence[TrialRecord], finalist: int) -> set[tuple[str, int]]:
+    """The confirming runs of a finalist that are done, each as its name (empty: no control) and its replicate."""
+    return {(r.name, r.replicate) for r in records if r.confirms == finalist and r.state == "complete"}
 
 
 def finalists(
@@ -113,4 +118,5 @@ def _to_do(runs: Sequence[TrialRecord]) -> bool:
         return False
     failed = [r for r in runs if r.state == "failed"]
     lost = [r for r in failed if r.error.startswith((LOST, CRASHED))]
-    return len(lost) == len(failed) and len(lost) <= _MAX_LOSSES
+    crashed = [r for r in failed if r.error.startswith(CRASHED)]
+    return len(lost) == len(failed) and len(crashed) <= _MAX_LOSSES

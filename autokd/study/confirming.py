@@ -65,9 +65,12 @@ class Confirming:
             memory.keep_confirm_limit(max(spent / (1 - RESERVE_MOST), spent + least))
         elif order:
             dearest = max(self._cost(order[0], name) for name in CONTROLS)
-            seeds = n_seeds(accounts.purse().free, self._cost(order[0], ""), dearest, N_SEEDS)
+            done = confirm.completed(self._parts.store.records(), order[0].number)
+            fit = n_seeds(accounts.purse().free, self._cost(order[0], ""), dearest, N_SEEDS, done)
+            # Seeds that an earlier, smaller budget has paid for stay in the result.
+            seeds = max(fit, *(replicate + 1 for name, replicate in done if not name), 1)
             if seeds < N_SEEDS:
-                memory.note(f"The budget holds {seeds} instead of {N_SEEDS} seeds for finalists and controls.")
+                memory.note_ending(f"The budget holds {seeds} instead of {N_SEEDS} seeds for finalists and controls.")
         memory.keep_plan(Plan(tuple(record.number for record in order[:MAX_FINALISTS]), seeds))
 
     def start(self, check: Check, cap: float) -> Job | None:

@@ -38,7 +38,7 @@ def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
         raise AutokdError(_why_nothing(store))
     found = controls(plan, records, of)
     for text in _notes(plan, confirmed, found, records):
-        memory.note(text)
+        memory.note_ending(text)
     memory.keep_result(
         {
             "front": [finalist.to_json() for finalist in confirmed],

@@ -20,8 +20,13 @@ _PR_SET_PDEATHSIG = 1
 
 @contextmanager
 def kept_fresh(lease: Path) -> Iterator[None]:
-    """Touch the lease every few seconds, from a thread, whatever else the driver is busy with."""
+    """Touch the lease every few seconds, from a thread, whatever else the driver is busy with.
+
+    Leases of earlier drivers beside it are removed: whoever gets here holds the study's lock.
+    """
     lease.parent.mkdir(parents=True, exist_ok=True)
+    for old in lease.parent.glob("lease-*"):
+        old.unlink(missing_ok=True)
     lease.write_text(f"{os.getpid()}\n")
     over = threading.Event()
 

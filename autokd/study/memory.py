@@ -66,28 +66,44 @@ class Memory:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences that the reader of the results should know."""
-        return tuple(self._store.get("notes", ()))
+        return tuple(dict.fromkeys([*self._store.get("notes", ()), *self._store.get("ending_notes", ())]))
 
     def note(self, text: str) -> None:
-        if text and text not in self.notes:
-            self._store.put("notes", [*self.notes, text])
+        self._add_note("notes", text)
+
+    def note_ending(self, text: str) -> None:
+        """A note on how the study ended, which is no longer true once it goes on."""
+        self._add_note("ending_notes", text)
 
     def keep_ledger(self, ledger: Mapping[str, float]) -> None:
         self._store.put("ledger", dict(ledger))
 
     @property
     def result(self) -> dict[str, Any] | None:
-        """What the study ended with, None while it is not finished."""
+        """What the study last ended with, None where it never did; see ``finished``."""
         found: dict[str, Any] | None = self._store.get("result")
         return found
 
-    def keep_result(self, result: Mapping[str, Any] | None) -> None:
-        if result is None:
-            self._store.delete("result")
-        else:
-            self._store.put("result", dict(result))
+    @property
+    def finished(self) -> bool:
+        """Whether the study has ended and was not reopened since."""
+        return self.result is not None and not self._store.get("reopened", False)
+
+    def keep_result(self, result: Mapping[str, Any]) -> None:
+        self._store.put("result", dict(result))
+        self._store.delete("reopened")
 
     def reopen(self) -> None:
-        """Go back from a finished study to a searching one: there is more budget."""
-        for key in ("plan", "confirm_limit", "result"):
+        """Go back from a confirming or finished study to a searching one: there is more budget.
+
+        The result stays, for readers, until the next one takes its place.
+        """
+        if self.result is not None:
+            self._store.put("reopened", True)
+        for key in ("plan", "confirm_limit", "ending_notes"):
             self._store.delete(key)
+
+    def _add_note(self, key: str, text: str) -> None:
+        notes = self._store.get(key, [])
+        if text and text not in notes:
+            self._store.put(key, [*notes, text])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from autokd.core.canonical import digest
 from autokd.core.record import TrialRecord
 
 STOP_FILE = "stop"
+_DRIVER = uuid.uuid4().hex
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,11 @@ class Places:
 
     @property
     def lease(self) -> Path:
-        """Kept fresh by the driver; workers that find it stale end themselves."""
-        return self.folder / "lease"
+        """Kept fresh by this process, the driver; workers that find it stale end themselves.
+
+        Another driver has another one: orphans of the last driver must not take the next one for theirs.
+        """
+        return self.folder / f"lease-{_DRIVER}"
 
     def trial(self, number: int) -> Path:
         """The folder of a trial: checkpoints, predictions, result."""

@@ -8,6 +8,7 @@ is kept for that. What is left over at the end is spent on more trials, and on o
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 RESERVE_LEAST, RESERVE_MOST = 0.2, 0.4  # shares of the budget kept for confirming
@@ -140,17 +141,22 @@ def _confirming(now: Situation) -> Decision:
         # Where only trials are limited nothing is lost by finishing what was begun.
         begun = check.opened and not now.fill
         if needed <= purse.free or begun or (check.vital and purse.left > 0):
-            return Run(check, cap=purse.left)
+            return Run(check, cap=_with_overdraft(purse))
     if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
         return Try(purse.free, cap=purse.left)
     if now.running:
         return Wait()
     if now.fill and purse.left >= WORTH_FILLING * purse.limit:
         if now.checks:
-            return Run(now.checks[0], cap=purse.left)
+            return Run(now.checks[0], cap=_with_overdraft(purse))
         if _may_try(now):
             return Try(math.inf, cap=purse.left)
     return Finish()
+
+
+def _with_overdraft(purse: Purse) -> float:
+    """What a confirming run may use: the limit itself is ``must_stop``'s, which lets an almost finished one end."""
+    return purse.left + (OVERDRAFT - 1) * purse.limit
 
 
 def _may_try(now: Situation) -> bool:
@@ -170,12 +176,17 @@ def must_stop(purse: Purse, remaining: float) -> bool:
     return remaining > ALMOST_DONE * purse.limit or purse.spent > OVERDRAFT * purse.limit
 
 
-def n_seeds(free: float, seed_cost: float, control_cost: float, most: int = 3) -> int:
+def n_seeds(
+    free: float, seed_cost: float, control_cost: float, most: int = 3, done: Collection[tuple[str, int]] = ()
+) -> int:
     """How many seeds one finalist and its two controls can have: ``most`` where that fits, at least one.
 
-    The finalist's first seed is the search trial itself, which only needs scoring.
+    The finalist's first seed is the search trial itself, which only needs scoring. ``done`` are the runs, as name
+    (empty: the finalist's own) and replicate, that are complete already and cost nothing any more.
     """
     for n in range(most, 1, -1):
-        if (n - 1) * seed_cost + 2 * n * control_cost <= free:
+        own = sum(("", replicate) not in done for replicate in range(1, n))
+        controls = 2 * n - sum(name != "" and replicate < n for name, replicate in done)
+        if own * seed_cost + controls * control_cost <= free:
             return n
     return 1

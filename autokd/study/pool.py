@@ -23,6 +23,7 @@ from autokd.study.machine import WORKER_ENVIRONMENT
 from autokd.study.places import Places
 from autokd.study.worker import RUN_JOB
 
+_STARTS = 3  # a seat whose workers could not start so often in a row ends the study
 _WAIT_SECONDS = 0.5  # how long to wait for a worker's line before the driver's clock is looked at again
 
 
@@ -45,11 +46,13 @@ class Driver(Protocol):
 class Worker:
     """One worker process: whether it has started up, and what it is doing.
 
-    ``received`` holds bytes of a line that is not whole yet.
+    ``received`` holds bytes of a line that is not whole yet. ``attempt`` counts the processes of its seat, from the
+    first one after the last that came up.
     """
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
+    attempt: int = 1
     ready: bool = False
     job: str = ""
     received: bytes = b""
@@ -68,7 +71,7 @@ class PoolRunner:
     def run(self, driver: Driver, settings: StudySettings) -> None:
         """Until the driver has finished. Workers that die fail their job only; others take their place.
 
-        Raises AutokdError where workers cannot even be started.
+        Raises AutokdError where workers cannot even be started, several times in a row.
         """
         with kept_fresh(self.places.lease):
             crew: dict[int, Worker] = {}
@@ -111,7 +114,7 @@ class PoolRunner:
                 if not alive:
                     self._bury(driver, crew, key.data)
 
-    def _hire(self, seat: int) -> Worker:
+    def _hire(self, seat: int, attempt: int = 1) -> Worker:
         ours, theirs = socket.socketpair()
         log = self._log(seat)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +128,7 @@ class PoolRunner:
                 env=self.environment(seat),
             )
         theirs.close()
-        return Worker(process, ours)
+        return Worker(process, ours, attempt)
 
     def _log(self, seat: int) -> Path:
         return self.places.runner_log / f"worker-{seat}.txt"
@@ -140,13 +143,18 @@ class PoolRunner:
         return found
 
     def _bury(self, driver: Driver, crew: dict[int, Worker], seat: int) -> None:
-        """A worker is gone: its job failed with the cause, and its seat is free."""
+        """A worker is gone: its job failed with the cause, and its seat is free.
+
+        One that could not start is replaced at once, since something passing (memory, a signal) may have ended it.
+        """
         worker = crew.pop(seat)
         worker.connection.close()
         code = worker.process.wait()
         if worker.job:
             driver.done(worker.job, Outcome("failed", 0.0, error=f"{CRASHED}: {_cause(code)}"))
-        if not worker.ready:
+        if not worker.ready and worker.attempt < _STARTS:
+            crew[seat] = self._hire(seat, worker.attempt + 1)
+        elif not worker.ready:
             log = self._log(seat)
             last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
             raise AutokdError(f"a worker could not start ({_cause(code)}): {last} (more in {log})")

@@ -67,7 +67,10 @@ class Prefixes:
                 raise AutokdError(f"the shared stages of the pipelines (the teacher) cannot be made: {why}")
 
     def done(self, flight: Flight, outcome: Outcome, seconds: float, *, stopping: bool) -> None:
-        """Take a prefix job's outcome. Raises BudgetError where its deadline, and no wish of ours, ended it."""
+        """Take a prefix job's outcome.
+
+        Raises BudgetError where its deadline, and no wish of ours, ended it before the study has any other prefix.
+        """
         parts = self._parts
         appraisal = parts.appraiser.appraise(flight.job.spec.pipeline)
         parts.memory.keep_prefix(appraisal.prefix, appraisal.teacher, outcome, seconds)
@@ -75,12 +78,22 @@ class Prefixes:
             remove(parts.maker.places.job(flight.job.id))
         elif outcome.state == "failed":
             self._failed(appraisal.prefix, outcome.error)
-        elif not stopping:
+        elif stopping:
+            return
+        elif self._others_made(appraisal.prefix):
+            why = f"its fine-tuning was not done after {seconds:.0f} device seconds"
+            self._broken[appraisal.prefix] = why
+            parts.memory.note(f"Left out: further pipelines that start from {appraisal.teacher}, because {why}.")
+        else:
             raise BudgetError(
                 f"the budget {parts.accounts.budget.text!r} does not hold the teacher's fine-tuning and trials after "
                 f"it: fine-tuning was not done after {seconds:.0f} device seconds. `autokd resume` with a larger "
                 "budget goes on from there."
             )
+
+    def _others_made(self, name: str) -> bool:
+        """Whether the study has another prefix to go on with."""
+        return any(map(self._parts.memory.has_prefix, {*self._parts.memory.prefixes} - {name}))
 
     def _failed(self, name: str, why: str) -> None:
         self._tries[name] = self._tries.get(name, 0) + 1

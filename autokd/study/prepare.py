@@ -35,6 +35,7 @@ from autokd.tasks.frozen import freeze
 from autokd.tasks.load import load_task
 
 RunnerName = Literal["ray", "pool"]
+POOL_IS_HERE = "an address is that of a Ray cluster, which the runner 'pool' does not use, but got {!r}."
 _SAMPLE_ROWS = 20_000  # lengths of larger training sets are estimated from so many of their rows
 
 
@@ -185,10 +186,16 @@ def _check(request: Request) -> None:
             raise UsageError(f"{name} must be at least 1, but got {value}.")
     if request.gpus_per_trial is not None and not 0 < request.gpus_per_trial <= 1:
         raise UsageError(f"gpus-per-trial must be above 0 and at most 1, but got {request.gpus_per_trial}.")
-    if request.runner not in ("ray", "pool"):
-        raise UsageError(unknown("runner", request.runner, ("ray", "pool")))
+    _check_runner(request)
     if request.precision not in ("auto", "float32", "bfloat16"):
         raise UsageError(unknown("precision", request.precision, ("auto", "float32", "bfloat16")))
+
+
+def _check_runner(request: Request) -> None:
+    if request.runner not in ("ray", "pool"):
+        raise UsageError(unknown("runner", request.runner, ("ray", "pool")))
+    if request.address is not None and request.runner == "pool":
+        raise UsageError(POOL_IS_HERE.format(request.address))
 
 
 def _precision(request: Request, device: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -32,6 +33,7 @@ from autokd.study.pool import Driver
 from autokd.study.worker import RUN_JOB, run_safely, work_function
 
 _PROGRESS_FILE = "progress.jsonl"
+_ROUNDING = 1e-9
 _QUIET = {
     **WORKER_ENVIRONMENT,
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -199,10 +201,15 @@ def cluster_devices(address: str) -> tuple[int, float]:
 @contextmanager
 def _ray(settings: StudySettings) -> Iterator[None]:
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.workers)  # else one trial starts after the other
-    gpus = settings.workers * settings.gpus_per_trial if settings.device == "gpu" else 0
-    local = {"address": "local", "num_cpus": settings.workers, "num_gpus": gpus, "include_dashboard": False}
-    with connected(**({"address": settings.address} if settings.address else local)):
+    with connected(**({"address": settings.address} if settings.address else local_ray(settings))):
         yield
+
+
+def local_ray(settings: StudySettings) -> dict[str, Any]:
+    """The arguments of a Ray of this machine's own, just large enough for the study. Ray counts whole GPUs only."""
+    share = settings.gpus_per_trial if settings.device == "gpu" else 0.0
+    gpus = math.ceil(settings.workers * share - _ROUNDING)
+    return {"address": "local", "num_cpus": settings.workers, "num_gpus": gpus, "include_dashboard": False}
 
 
 @contextmanager

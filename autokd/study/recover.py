@@ -48,6 +48,10 @@ def _recover_one(
     devices: float,
     spent_at: float,
 ) -> None:
+    if record.ended and (record.values or record.error):
+        # The last driver wrote down how the trial ended, its cost included, and died before it wrote that it did.
+        store.finish(record.number, "failed" if record.error else "complete")
+        return
     folder = places.trial(folder_number(record, records))
     outcome = read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
     if outcome is not None:

@@ -30,9 +30,13 @@ class BudgetUse:
 
 @dataclass(frozen=True)
 class Study(StudyResult):
-    """A snapshot of a study. ``finished``: its budget is spent and its front is confirmed; else it can be resumed."""
+    """A snapshot of a study. ``finished``: its budget is spent and its front is confirmed; else it can be resumed.
+
+    ``artifacts`` is the folder that was named for its files, empty where they lie beside the storage.
+    """
 
     finished: bool = False
+    artifacts: str = ""
 
     @property
     def states(self) -> Mapping[str, int]:
@@ -67,7 +71,8 @@ def snapshot(store: StudyStore) -> Study:
         importances=result["importances"] if "importances" in result else importances(store),
         notes=memory.notes,
         storage="" if store.storage == DEFAULT_STORAGE else redacted(store.storage),
-        finished=bool(result),
+        finished=memory.finished,
+        artifacts=store.artifacts,
     )
 
 

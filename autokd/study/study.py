@@ -15,6 +15,7 @@ import torch
 
 from autokd.core.address import load_files
 from autokd.core.budget import Budget
+from autokd.core.errors import BudgetError, UsageError
 from autokd.core.settings import DataSource, StudySettings
 from autokd.space import Space
 from autokd.store.files import DEFAULT_STORAGE
@@ -29,12 +30,17 @@ from autokd.study.jobs import JobMaker
 from autokd.study.memory import Memory
 from autokd.study.places import Places
 from autokd.study.pool import PoolRunner
-from autokd.study.prepare import Request, RunnerName, prepare
+from autokd.study.prepare import POOL_IS_HERE, Request, RunnerName, prepare
 from autokd.study.result import Study, snapshot
 from autokd.study.seats import find_seats
 from autokd.study.view import StudyView
 
 Listener = Callable[[StudyView], None]
+
+_HOW_TO_KEEP = {
+    "cpu": "Hide the GPUs to go on (CUDA_VISIBLE_DEVICES=).",
+    "gpu": "Go on where there is a GPU, with a budget that does not count CPU time.",
+}
 
 __all__ = ["Study", "resume", "search"]
 
@@ -85,21 +91,29 @@ def resume(
 ) -> Study:
     """Go on with a study where it stopped, however it stopped. A spent study is returned as it is.
 
-    ``budget`` is a new total; ``runner``, ``workers`` and ``address`` say where to run now (default: as before, within
-    what this machine has). Raises UsageError for an unknown study, StorageError where another driver runs it.
+    ``budget`` is a new total, with which a study that confirms or has ended searches on; ``runner``, ``workers`` and
+    ``address`` say where to run now (default: as before, within what this machine has). Raises UsageError for an
+    unknown study and for a total that a finished study has reached, BudgetError where its kind of device is missing,
+    StorageError where another driver runs it.
     """
     store = StudyStore.open(storage, study, artifacts)
     with store.lock():
         memory, settings = Memory(store), store.settings
-        if memory.result is not None and budget in (None, settings.budget):
+        old, new = Budget.parse(settings.budget), Budget.parse(budget or settings.budget)
+        if memory.finished and set(new.limits) == set(old.limits):
             return snapshot(store)
+        if memory.finished and not new.exceeds(old):
+            raise UsageError(
+                f"a finished study goes on with a larger budget only: that of {study!r} was {old.text!r}, "
+                f"but got {new.text!r}."
+            )
         changed = _changed(settings, budget, runner, workers, address)
         for note in changed[1]:
             memory.note(note)
+        if new.exceeds(old):
+            memory.reopen()  # first: a kill between the two leaves a study that still takes the larger budget
         if changed[0] != settings:
             store.update_settings(changed[0])
-        if memory.result is not None:
-            memory.reopen()
     return run(store, on_event)
 
 
@@ -180,11 +194,19 @@ def _changed(
 ) -> tuple[StudySettings, tuple[str, ...]]:
     """The settings for going on here and now, and what there is to say about them."""
     parsed = Budget.parse(budget or settings.budget)
+    runner = runner or settings.runner
+    if runner == "pool" and address is not None:
+        raise UsageError(POOL_IS_HERE.format(address))
     where = address or settings.address
-    seats = find_seats(parsed, workers or settings.workers, settings.gpus_per_trial or None, where)
-    found = settings.with_changes(
-        budget=parsed.text, runner=runner or settings.runner, workers=seats.workers, address=where
-    )
+    cluster = where if runner == "ray" else None  # a pool's workers are on this machine, whatever ran before
+    seats = find_seats(parsed, workers or settings.workers, settings.gpus_per_trial or None, cluster)
+    if seats.device != settings.device:
+        raise BudgetError(
+            f"a study keeps the kind of device that it began on: {settings.study!r} runs on the {settings.device}, "
+            f"but with the budget {parsed.text!r} it would go on on the {seats.device} here. "
+            + _HOW_TO_KEEP[settings.device]
+        )
+    found = settings.with_changes(budget=parsed.text, runner=runner, workers=seats.workers, address=where)
     return found, seats.notes
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from autokd.cli.search import command_line
 from tests.cli.conftest import Ran
 
 Autokd = Callable[..., Ran]
@@ -52,6 +53,19 @@ def test_a_traceback_is_shown_only_where_it_was_asked_for(autokd: Autokd) -> Non
     assert "Traceback" not in autokd("check", "missing.yaml").err
     assert "Traceback" in autokd("check", "missing.yaml", "--debug").err
     assert "Traceback" in autokd("--debug", "check", "missing.yaml").err
+
+
+def test_what_was_typed_is_kept_without_passwords() -> None:
+    words = ["/bin/autokd", "search", "--storage=postgresql://me:secret@db/x", "--study", "a b"]
+    assert command_line(words) == "autokd search '--storage=postgresql://me:***@db/x' --study 'a b'"
+
+
+def test_options_of_the_group_hold_for_its_commands(autokd: Autokd, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/none.db"
+    assert autokd("studies", "--storage", storage, "--json", "list").json == []
+    assert "No studies" in autokd("studies", "--storage", storage, "list").err
+    shown = autokd("studies", "--storage", storage, "show", "first")
+    assert "none.db" in shown.err
 
 
 def test_help_lists_every_command(autokd: Autokd) -> None:

@@ -36,6 +36,26 @@ def test_anything_else_is_refused_with_its_own_text(text: str) -> None:
     assert error.value.exit_code == 2
 
 
+def test_one_kind_of_device_is_limited() -> None:
+    with pytest.raises(BudgetError, match="limits both"):
+        Budget.parse("8gpu-h, 20cpu-min")
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "more"),
+    [
+        ("16gpu-h", "8gpu-h", True),
+        ("60min", "1h", False),
+        ("4gpu-h", "8gpu-h", False),
+        ("8gpu-h", "8gpu-h,200trials", True),
+        ("8gpu-h,200trials", "8gpu-h", False),
+        ("40cpu-min", "15min", True),
+    ],
+)
+def test_a_budget_exceeds_another_where_a_limit_is_larger_or_gone(new: str, old: str, more: bool) -> None:
+    assert Budget.parse(new).exceeds(Budget.parse(old)) is more
+
+
 def test_a_unit_is_named_once() -> None:
     with pytest.raises(BudgetError, match="twice"):
         Budget.parse("8gpu-h,2gpu-h")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
 from autokd.core.errors import AutokdError, UsageError
 from autokd.models import assets
@@ -51,6 +52,21 @@ def test_auto_is_minilm_elsewhere_and_says_why(cache: Path) -> None:
     found = find_model("auto")
     assert (found.name, found.folder.resolve()) == ("minilm", folder.resolve())
     assert "the hub does not answer and its cache does not have bert-base-uncased" in found.note
+
+
+def test_a_connection_that_breaks_is_as_good_as_no_hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = HfHubHTTPError.__mro__[1]  # of the HTTP library that the hub's client is built on
+    folder = put_in_cache(cache, "google-bert/bert-base-uncased")
+    local = assets.snapshot_download
+
+    def breaks(repository: str, *, local_files_only: bool, **given: object) -> str:
+        if not local_files_only:
+            raise type("ConnectError", (library,), {})("connection reset")
+        return local(repository, local_files_only=True, **given)
+
+    monkeypatch.setattr(assets, "hub_answers", lambda: True)
+    monkeypatch.setattr(assets, "snapshot_download", breaks)
+    assert find_model("auto").folder.resolve() == folder.resolve()
 
 
 def test_minilm_of_the_package_is_checked_by_its_hash(

@@ -30,6 +30,21 @@ def test_commands_name_storage_and_data_so_that_they_run_as_they_stand(result: S
     ]  # fmt: skip
 
 
+def test_passwords_are_in_no_command(result: StudyResult) -> None:
+    command = "autokd search --storage 'postgresql://me:secret@db/x?password=secret' --dataset pydocs"
+    settings = replace(result.settings, command=command)
+    told = dict(reproduce(replace(result, settings=settings, storage="postgresql://me:secret@db/x")))
+    assert not any("secret" in text for text in told.values())
+    assert shlex.split(told["Repeat the search"])[-2:] == ["--dataset", "pydocs"]
+    assert "postgresql://me:***@db/x" in told["Write this report again"]
+
+
+def test_training_alone_is_told_what_the_study_changed(result: StudyResult) -> None:
+    settings = replace(result.settings, seed=7, max_length=64, method_files=("/m/one.py", "/m/two.py"))
+    (train,) = [c for _, c in reproduce(replace(result, settings=settings)) if c.startswith("autokd train")]
+    assert "--methods /m/one.py --methods /m/two.py --max-length 64 --seed 7 --output" in train
+
+
 def test_machines_that_differ_are_all_listed(result: StudyResult) -> None:
     other = replace(result.records[1], environment={"torch": "2.14.0", "gpu": "H200"})
     found = environment(replace(result, records=(result.records[0], other)))

@@ -6,6 +6,7 @@ import math
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -250,3 +251,11 @@ def test_a_killed_writer_leaves_whole_trials(store: StudyStore, process: Callabl
     if last.state == "running":
         again.finish(last.number, state="failed", error="lost")
     assert again.start(PIPELINE, PARAMS) == last.number + 1
+
+
+def test_a_study_remembers_where_its_files_are(storage: str, settings: StudySettings, holes: tuple[Hole, ...]) -> None:
+    store = StudyStore.create(storage, settings, holes, "elsewhere")
+    assert store.files == Path("elsewhere").absolute()
+    assert reopened(store).files == store.files
+    assert reopened(store).artifacts == str(store.files)
+    assert StudyStore.open(storage, settings.study, "/moved").files == Path("/moved")

@@ -56,6 +56,13 @@ def test_finished_running_and_failed_runs_are_not_repeated_lost_ones_are() -> No
     assert [c for c in checks(PLAN, table(*runs[:2], *thrice), cost) if c.finalist == 1] == []
 
 
+def test_kills_of_the_driver_are_no_reason_to_give_a_run_up() -> None:
+    killed = [replace(run(20 + k, "confirm", 1, 0), state="failed", error="killed: the driver") for k in range(5)]
+    crashed = [replace(killed[0], number=30 + k, error="worker died: SIGKILL") for k in range(2)]
+    found = checks(PLAN, table(*killed, *crashed), cost)
+    assert [c.replicate for c in found if c.finalist == 1] == [0, 1, 2]
+
+
 def test_a_paused_run_goes_on_under_its_number_and_costs_what_is_left() -> None:
     paused = replace(run(10, "control", 0, 0, "logits"), state="paused", device_seconds=4.0)
     found = next(c for c in checks(PLAN, table(paused), cost) if c.name == "logits" and c.replicate == 0)

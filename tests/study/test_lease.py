@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from autokd.study.lease import Watchdog, kept_fresh
+from autokd.study.places import Places
 
 
 class Ends:
@@ -28,6 +31,19 @@ def test_a_lease_is_there_while_it_is_kept_and_names_its_driver(tmp_path: Path) 
     with kept_fresh(lease):
         assert lease.read_text().strip() == str(os.getpid())
     assert not lease.exists()
+
+
+def test_a_new_driver_has_a_lease_of_its_own_and_ends_the_one_before(tmp_path: Path) -> None:
+    code = "import sys, pathlib, autokd.study.places as p; print(p.Places(pathlib.Path(sys.argv[1]), 'a').lease)"
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    other = Path(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip())
+    mine = Places(tmp_path, "a").lease
+    assert other.parent == mine.parent
+    assert other != mine
+    other.parent.mkdir(parents=True)
+    other.touch()
+    with kept_fresh(mine):
+        assert not other.exists()
 
 
 def test_a_stale_lease_ends_the_worker_whatever_the_clocks_say(tmp_path: Path) -> None:

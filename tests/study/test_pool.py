@@ -37,6 +37,19 @@ def test_workers_that_cannot_start_are_an_error_with_their_last_words(tmp_path: 
         run_toy(tmp_path, lambda places: PoolRunner(2, places, work="no_such_module:work"), "3trials")
 
 
+def test_a_worker_that_is_killed_while_it_starts_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = tmp_path / "started"
+    (tmp_path / "killed_once.py").write_text(
+        "import os\nfrom pathlib import Path\nfrom autokd.testing.toy_work import toy_job\n"
+        f"marker = Path({str(marker)!r})\n"
+        "if not marker.exists():\n    marker.touch()\n    os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    study = run_toy(tmp_path, lambda places: PoolRunner(1, places, work="killed_once:toy_job"), "2trials", scale=0.0)
+    assert marker.exists()
+    assert study.finished
+
+
 def test_each_worker_is_given_one_of_several_gpus(tmp_path: Path) -> None:
     runner = PoolRunner(4, Places(tmp_path, "toy"), visible_gpus=("0", "3"))
     assert [runner.environment(seat)["CUDA_VISIBLE_DEVICES"] for seat in range(4)] == ["0", "3", "0", "3"]

@@ -77,6 +77,7 @@ def test_a_pipeline_is_appraised_without_running_it(made: Request) -> None:
         ({"workers": 0}, "workers"),
         ({"gpus_per_trial": 2.0}, "gpus-per-trial"),
         ({"runner": "slurm"}, "runner"),
+        ({"runner": "pool", "address": "here:6379"}, "Ray cluster"),
         ({"space": "nowhere"}, "search space"),
         ({"budget": "soon"}, "budget"),
     ],

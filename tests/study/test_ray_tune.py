@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("ray")
 
 from autokd.study.places import Places
-from autokd.study.ray_tune import RayRunner, connected
+from autokd.study.ray_tune import RayRunner, connected, local_ray
 from autokd.study.study import Runner
 from autokd.testing.runners import RunnerContract, gone_in_time, run_toy, wait_for, worker_processes
+from autokd.testing.toy import toy_settings
 from autokd.testing.toy_work import WORK
 
 _DRIVER = """
@@ -32,6 +33,14 @@ def _one_ray() -> Iterator[None]:
     """One Ray for all tests of this file: a runner uses the Ray that it finds."""
     with connected(address="local", num_cpus=2, include_dashboard=False):
         yield
+
+
+@pytest.mark.parametrize(("workers", "share", "gpus"), [(3, 0.5, 2), (10, 0.1, 1), (3, 1 / 3, 1), (2, 1.0, 2)])
+def test_ray_is_told_of_whole_gpus(tmp_path: Path, workers: int, share: float, gpus: int) -> None:
+    settings = toy_settings("toy", tmp_path, "1gpu-min", device="gpu", workers=workers, gpus_per_trial=share)
+    assert local_ray(settings)["num_gpus"] == gpus
+    assert isinstance(local_ray(settings)["num_gpus"], int)
+    assert local_ray(settings.with_changes(device="cpu"))["num_gpus"] == 0
 
 
 @pytest.mark.usefixtures("_one_ray")

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from autokd.core.canonical import digest
+from autokd.core.errors import StorageError
 from autokd.core.job import Job, Outcome
 from autokd.core.record import TrialRecord
 from autokd.study.driver import JOURNAL_SECONDS
 from autokd.study.memory import Memory
 from autokd.study.places import holds_work
+from autokd.study.recover import recover
+from autokd.study.settle import settle
 from autokd.study.simulate import SimulatedRunner
 from autokd.study.spent import spent_before
 from autokd.study.view import StudyView
@@ -220,3 +223,58 @@ def test_more_budget_goes_on_with_what_a_spent_one_had_to_leave(toy: Toy) -> Non
     assert again.state == "complete"
     assert Path(folders[f"trial-{again.number}"]).name == "3"
     assert study.records[3].state == "pruned"
+
+
+def test_a_slightly_larger_budget_keeps_the_seeds_that_were_paid_for(toy: Toy) -> None:
+    made = toy("3cpu-min")
+    first = made.run()
+    store = made.store
+    assert first.front[0].n_seeds == 3
+    store.update_settings(store.settings.with_changes(budget="3.1cpu-min"))
+    Memory(store).reopen()
+    study = made.run()
+    best = Memory(made.store).plan
+    assert best is not None
+    assert best.finalists[0] == first.front[0].trial  # else the test says nothing
+    assert next(f for f in study.front if f.trial == best.finalists[0]).n_seeds == 3
+    assert {c.name: c.n_seeds for c in study.controls} == {c.name: c.n_seeds for c in first.controls}
+
+
+def test_what_was_said_of_the_end_is_not_said_any_more_once_a_study_goes_on(toy: Toy) -> None:
+    store = toy("1cpu-min").store
+    memory = Memory(store)
+    memory.note("The validation split was carved.")
+    memory.note_ending("The budget holds 1 instead of 3 seeds for finalists and controls.")
+    memory.keep_result({"front": []})
+    assert len(memory.notes) == 2
+    assert memory.finished
+    memory.reopen()
+    assert memory.notes == ("The validation split was carved.",)
+    assert not memory.finished
+    assert memory.result == {"front": []}
+    memory.keep_result({"front": [], "controls": []})
+    assert memory.finished
+
+
+def test_a_trial_whose_end_was_half_written_is_charged_once(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = toy("1cpu-min")
+    store, places = made.store, made.places
+    pipeline = {"stages": [{"use": "toy:Teacher"}, {"use": "toy:Train", "layers": 1}]}
+    number = store.start(pipeline, {"layers": 1, "rate": 0.01, "behaviour": "plain"})
+    values = {"valid_score": 0.8, "macs": 1e9}
+    outcome = Outcome("complete", 5.0, values=values, checkpoint="c")
+    places.trial(number).mkdir(parents=True)
+    (places.trial(number) / "trial.result.json").write_text(json.dumps(outcome.to_json()))
+
+    def die(*given: object) -> None:
+        raise Death
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store._backend), "set_trial_state_values", die)
+        with pytest.raises(StorageError, match="Death"):
+            settle(store, store.records()[number], outcome, 5.0, 1.0, 5.0)
+    again = made.store
+    assert again.records()[number].state == "running"
+    recover(again, places, 1.0)
+    (record,) = made.store.records()
+    assert (record.state, record.device_seconds, record.values) == ("complete", 5.0, values)
