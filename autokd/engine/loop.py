@@ -36,7 +36,7 @@ __all__ = ["LoopOptions", "Score", "Teacher", "train"]
 Score = Callable[[nn.Module], float]
 
 # How often a loop saves itself, and the largest share of its time that saving may take.
-_SAVE_SECONDS = 30.0
+_SAVE_SECONDS = 10.0
 _SAVE_SHARE = 0.02
 
 
