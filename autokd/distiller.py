@@ -15,7 +15,7 @@ from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
 from autokd.engine.precision import best_precision
 from autokd.models.assets import copy_asset, find_model
-from autokd.pipeline import Pipeline, task_facts
+from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_ready, run_job
 from autokd.runner.workspace import job_device
 from autokd.tasks.frozen import freeze
@@ -100,8 +100,9 @@ class Distiller:
         return _student(outcome)
 
     def _spec(self, task: Task, work: Path) -> TrialSpec:
-        named = with_teacher(self.pipeline, self.teacher)
-        pipeline = Pipeline.from_json(named)
+        pipeline = Pipeline.from_json(self.pipeline)  # its defaults filled in: one of them is the model ``auto``
+        if "auto" in pipeline.base_models():
+            pipeline = Pipeline.from_json(with_teacher(pipeline.to_json(), find_model(self.teacher).name))
         pipeline.check(task_facts(task))
         assets = {}
         for name in pipeline.base_models():
@@ -122,17 +123,6 @@ class Distiller:
             precision=best_precision(job_device(self.device)) if self.precision == "auto" else self.precision,
             method_files=self.method_files,
         )
-
-
-def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
-    """The pipeline with ``auto`` replaced by the model that it stands for here (records never hold ``auto``)."""
-    stages = []
-    for stage in pipeline.get("stages", ()):
-        if isinstance(stage, Mapping) and stage.get("model") == "auto":
-            stages.append({**stage, "model": find_model(teacher).name})
-        else:
-            stages.append(stage)
-    return {**pipeline, "stages": stages}
 
 
 def _student(outcome: Outcome) -> Student:

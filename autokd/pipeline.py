@@ -89,6 +89,12 @@ class Pipeline:
         return [f"{build.address_of(type(m))}@{source_version(type(m))}" for m in found]
 
 
+def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
+    """A resolved pipeline's JSON with ``auto`` replaced by the model that it stands for: records never say ``auto``."""
+    named = [{**stage, "model": teacher} if stage.get("model") == "auto" else stage for stage in pipeline["stages"]]
+    return {**pipeline, "stages": named}
+
+
 def task_facts(task: Task) -> frozenset[str]:
     """The facts that hold before the first stage of a text task."""
     return frozenset({"text", task.problem})

@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -17,6 +16,7 @@ from autokd.core.address import load_files
 from autokd.core.canonical import digest
 from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import Job, Outcome, Progress
+from autokd.core.json_files import write_json
 from autokd.engine.precision import set_threads
 from autokd.runner import trial
 from autokd.runner.prefix import run_prefix
@@ -52,7 +52,7 @@ def run_job(job: Job, report: Report) -> Outcome:
         outcome = Outcome("failed", 0.0, error=cause(error), trace=traceback.format_exc())
     outcome = replace(outcome, seconds=time.monotonic() - clock, environment=environment(job))
     if outcome.state == "complete":
-        _write_result(folder, job.kind, outcome)
+        write_json(folder / f"{job.kind}.result.json", outcome.to_json())
     return outcome
 
 
@@ -111,10 +111,3 @@ def read_result(folder: Path, kind: str) -> Outcome | None:
     """The outcome that a finished job of this kind left in its folder, None where there is none."""
     path = folder / f"{kind}.result.json"
     return Outcome.from_json(json.loads(path.read_text())) if path.is_file() else None
-
-
-def _write_result(folder: Path, kind: str, outcome: Outcome) -> None:
-    value: dict[str, Any] = outcome.to_json()
-    part = folder / f"{kind}.result.json.part"
-    part.write_text(json.dumps(value))
-    part.replace(folder / f"{kind}.result.json")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from autokd.contracts import Models
 from autokd.core.job import Progress
+from autokd.core.json_files import write_json
 from autokd.models.slots import load_slot, save_slot
 
 _NAME, _OLD = "position", "position.old"
@@ -38,9 +39,7 @@ class Curve:
         point = asdict(progress)
         others = [p for p in self.points if (p["stage"], p["step"]) != (point["stage"], point["step"])]
         self.points = [*others, point]
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps(self.points))
-        part.replace(self._path)
+        write_json(self._path, self.points)
 
 
 def save_position(folder: Path, position: Position, shared: Models) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from autokd import build
 from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
+from autokd.core.json_files import write_json
 from autokd.core.shape import EncoderShape
 from autokd.deploy.gate import admit, reloaded_logits, save_predictions
 from autokd.measure.metrics import METRICS
@@ -119,7 +120,5 @@ def _trained(folder: Path) -> dict[str, Any] | None:
 
 def _keep(folder: Path, facts: dict[str, Any]) -> None:
     """Mark the trial as trained; from here on its intermediate models are not needed."""
-    part = folder / "trained.json.part"
-    part.write_text(json.dumps(facts))
-    part.replace(folder / "trained.json")
+    write_json(folder / "trained.json", facts)
     clear_positions(folder)

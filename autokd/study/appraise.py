@@ -20,7 +20,7 @@ from autokd.core.task import Task
 from autokd.measure.cost import count_parameters
 from autokd.models.encoder import Encoder
 from autokd.models.hub import read_config, shape_of
-from autokd.pipeline import Pipeline, task_facts
+from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_key, prefix_ready
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
@@ -125,10 +125,3 @@ class PipelineAppraiser:
         with torch.device("meta"):  # shapes without memory
             n_parameters = count_parameters(Encoder(shape))
         return {"macs": shape.macs(self.settings.median_length), "params": float(n_parameters)}
-
-
-def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
-    """The pipeline with ``auto`` replaced by the model that it stands for in this study."""
-    stages = pipeline.get("stages", ())
-    named = [{**s, "model": teacher} if isinstance(s, Mapping) and s.get("model") == "auto" else s for s in stages]
-    return {**pipeline, "stages": named}
