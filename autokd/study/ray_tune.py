@@ -23,6 +23,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from autokd.core.errors import AutokdError
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.settings import StudySettings
 from autokd.study.causes import CRASHED
@@ -30,6 +31,7 @@ from autokd.study.lease import Watchdog, kept_fresh
 from autokd.study.machine import WORKER_ENVIRONMENT
 from autokd.study.places import Places
 from autokd.study.pool import Driver
+from autokd.study.ray_address import require_listener
 from autokd.study.worker import RUN_JOB, run_safely, work_function
 
 _PROGRESS_FILE = "progress.jsonl"
@@ -39,6 +41,9 @@ _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's own guard kills workers for memory that strangers use, and Tune gives up the whole run where it does; the
+    # kernel kills one worker, which is one failed trial.
+    "RAY_memory_monitor_refresh_ms": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # the driver's own handler lets workers save themselves
     "TUNE_GLOBAL_CHECKPOINT_S": "1000000",  # its snapshots are never read
@@ -102,6 +107,12 @@ class JobSearcher(Searcher):
             self._driver.done(job.id, Outcome("failed", 0.0, error=f"{CRASHED}: {cause}"))
         else:
             self._driver.done(job.id, Outcome.from_json(json.loads(result["outcome"])))
+
+    def lose_all(self, cause: str) -> None:
+        """Every job that is running ended with its worker."""
+        while self.jobs:
+            _, job = self.jobs.popitem()
+            self._driver.done(job.id, Outcome("failed", 0.0, error=f"{CRASHED}: {cause}"))
 
     def pass_progress(self) -> None:
         """Read what running jobs wrote since the last look. (Tune's own reports would hold the training up.)"""
@@ -167,28 +178,38 @@ class RayRunner:
 
     def run(self, driver: Driver, settings: StudySettings) -> None:
         """Until the driver has finished."""
-        storage = self.places.folder / "ray"
         with kept_fresh(self.places.lease), quiet(), _ray(settings):
-            searcher = JobSearcher(driver, self.work, settings.workers)
-            share = {"cpu": 1.0, **({"gpu": settings.gpus_per_trial} if settings.device == "gpu" else {})}
-            tuner = tune.Tuner(
-                tune.with_resources(JobTrainable, share),
-                tune_config=tune.TuneConfig(
-                    search_alg=searcher, scheduler=StudyScheduler(searcher), num_samples=-1, reuse_actors=True
-                ),
-                run_config=tune.RunConfig(
-                    name="jobs",
-                    storage_path=str(storage),
-                    verbose=0,
-                    callbacks=[Ticker(driver, searcher)],
-                    # Jobs save themselves, in folders of the study's own.
-                    checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                ),
-            )
-            try:
-                tuner.fit()
-            finally:
-                shutil.rmtree(storage, ignore_errors=True)
+            while not driver.finished:
+                self._tune(driver, settings)
+
+    def _tune(self, driver: Driver, settings: StudySettings) -> None:
+        """One run of Tune. It ends early where a cluster's guard kills workers for want of memory."""
+        storage = self.places.folder / "ray"
+        searcher = JobSearcher(driver, self.work, settings.workers)
+        share = {"cpu": 1.0, **({"gpu": settings.gpus_per_trial} if settings.device == "gpu" else {})}
+        tuner = tune.Tuner(
+            tune.with_resources(JobTrainable, share),
+            tune_config=tune.TuneConfig(
+                search_alg=searcher, scheduler=StudyScheduler(searcher), num_samples=-1, reuse_actors=True
+            ),
+            run_config=tune.RunConfig(
+                name="jobs",
+                storage_path=str(storage),
+                verbose=0,
+                callbacks=[Ticker(driver, searcher)],
+                # Jobs save themselves, in folders of the study's own.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        except RuntimeError as error:
+            # Tune knows workers that die and trials that fail, but not workers that were killed for memory.
+            if not isinstance(error.__cause__, ray.exceptions.OutOfMemoryError):
+                raise
+            searcher.lose_all(f"out of memory: {_first_line(error.__cause__)}")
+        finally:
+            shutil.rmtree(storage, ignore_errors=True)
 
 
 def cluster_devices(address: str) -> tuple[int, float]:
@@ -214,10 +235,18 @@ def local_ray(settings: StudySettings) -> dict[str, Any]:
 
 @contextmanager
 def connected(**arguments: Any) -> Iterator[None]:
-    """A connection that ends as it was found: a Ray that the caller started stays."""
+    """A connection that ends as it was found: a Ray that the caller started stays.
+
+    Raises UsageError for a malformed address, AutokdError where no Ray answers or starts.
+    """
     mine = not ray.is_initialized()
     if mine:
-        ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+        address = arguments["address"]
+        require_listener(address)
+        try:
+            ray.init(logging_level=logging.ERROR, log_to_driver=False, **arguments)
+        except Exception as error:  # its errors share no class
+            raise AutokdError(f"Ray cannot be used (address {address!r}): {_first_line(error)}") from error
     for name in ("ray", "ray.tune", "ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a dead worker is in its trial's record
     try:
@@ -237,6 +266,10 @@ def quiet() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
 
 
 def _cause(lines: list[str]) -> str:

@@ -47,10 +47,18 @@ def complete(study: dict[str, Any]) -> dict[int, str]:
 
 
 def descendants(pid: int) -> list[psutil.Process]:
+    """Everything that a process started, but for Ray's two agents: they hold no device and go a minute later."""
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return [child for child in psutil.Process(pid).children(recursive=True) if not _is_agent(child)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    try:
+        return " ".join(process.cmdline()).strip() in ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+    except psutil.NoSuchProcess:
+        return False
 
 
 def busiest_worker(pid: int) -> psutil.Process | None:

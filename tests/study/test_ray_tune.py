@@ -63,3 +63,34 @@ def test_workers_end_when_their_driver_is_killed_and_the_study_goes_on(tmp_path:
     assert study.finished
     assert study.states["running"] == 0
     assert sum(r.role in ("search", "random") and r.state == "complete" for r in study.records) == 12
+
+
+# A node whose memory counts as used up from the start: its guard kills every worker.
+_STARVED = """
+import os, sys
+from pathlib import Path
+import ray
+from autokd.study.ray_tune import RayRunner, connected
+from autokd.testing.runners import run_toy
+from autokd.testing.toy_work import WORK
+os.environ.update(RAY_memory_usage_threshold="0.001", RAY_memory_monitor_refresh_ms=sys.argv[2])
+{before}
+study = run_toy(Path(sys.argv[1]), lambda places: RayRunner(places, WORK), "4trials", scale=0.2)
+print(dict(study.states))
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_of_the_studys_own_kills_no_worker_for_memory_that_others_use(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _STARVED.format(before=""), str(tmp_path), "50"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "'failed': 0" in run.stdout
+
+
+@pytest.mark.slow
+def test_workers_killed_for_memory_by_a_cluster_are_failed_trials_with_that_cause(tmp_path: Path) -> None:
+    started = "ray.init(address='local', num_cpus=2, include_dashboard=False, log_to_driver=False)"
+    command = [sys.executable, "-c", _STARVED.format(before=started), str(tmp_path), "50"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert "out of memory" in run.stderr.splitlines()[-1]
