@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Literal
 from autokd.core.canonical import digest
 
 Problem = Literal["classification", "regression"]
+NO_CLASS = -100  # the label of a row without one, as in torch's cross-entropy; regression has NaN
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,19 @@ class Split:
         return Split(self.text_a + other.text_a, joined_b, self.labels + other.labels)
 
 
+def without_labels(text_a: tuple[str, ...], text_b: tuple[str, ...] | None, problem: Problem) -> Split:
+    """A split of rows that have no label: each has the mark of its problem instead (-100, or NaN)."""
+    n_rows = len(text_a)
+    return Split(text_a, text_b, (NO_CLASS,) * n_rows if problem == "classification" else (math.nan,) * n_rows)
+
+
 @dataclass(frozen=True)
 class Task:
     """A text task. Class id ``i`` is ``label_names[i]``; names are sorted. Regression has one unnamed label.
 
-    ``metric`` is the name of the metric that searches maximise, a key of ``autokd.measure.metrics.METRICS``.
-    Selection uses ``valid``; ``test`` is opened once, for finalists.
+    ``metric`` is the name of the metric that searches maximise, as ``autokd.measure.metrics.find_metric`` takes it.
+    Selection uses ``valid``; ``test`` is opened once, for finalists. ``unlabelled`` are further texts for
+    distillation, which the teacher labels (None: there are none).
     """
 
     name: str
@@ -55,6 +64,7 @@ class Task:
     problem: Problem
     metric: str
     notes: tuple[str, ...] = ()  # what the reader should know of how the splits were made
+    unlabelled: Split | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -65,11 +75,17 @@ class Task:
     def is_pair(self) -> bool:
         return self.train.text_b is not None
 
+    @property
+    def n_unlabelled(self) -> int:
+        """How many unlabelled rows there are."""
+        return 0 if self.unlabelled is None else len(self.unlabelled)
+
     @cached_property
     def content(self) -> str:
         """Content hash of rows, labels and splits (not of the name or metric)."""
         splits = [[s.text_a, s.text_b, s.labels] for s in (self.train, self.valid, self.test)]
-        return digest([self.problem, self.label_names, splits])
+        further = [] if self.unlabelled is None else [[self.unlabelled.text_a, self.unlabelled.text_b]]
+        return digest([self.problem, self.label_names, splits, *further])
 
     def with_train(self, train: Split) -> Task:
         return replace(self, train=train)

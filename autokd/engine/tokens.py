@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
 from autokd.contracts import Rows
 from autokd.core.errors import DataError
 from autokd.core.task import Problem, Split
+from autokd.engine.long_texts import beginnings
+from autokd.models.tokenizers import load_tokenizer
 
 
 def encode(split: Split, tokenizer_folder: str | Path, max_length: int, problem: Problem) -> Rows:
@@ -22,13 +23,15 @@ def encode(split: Split, tokenizer_folder: str | Path, max_length: int, problem:
     """
     if len(split) == 0:
         raise DataError("a split must have rows to be tokenised, but got none.")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(tokenizer_folder), local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"a tokenizer's folder must load, but {str(tokenizer_folder)!r} does not: {error}") from error
-    pairs = None if split.text_b is None else list(split.text_b)
+    tokenizer = load_tokenizer(tokenizer_folder)
+    pairs = None if split.text_b is None else beginnings(split.text_b, tokenizer, max_length)
     encoded = tokenizer(
-        list(split.text_a), pairs, truncation=True, max_length=max_length, return_attention_mask=False, verbose=False
+        beginnings(split.text_a, tokenizer, max_length),
+        pairs,
+        truncation=True,
+        max_length=max_length,
+        return_attention_mask=False,
+        verbose=False,
     )
     ids: list[list[int]] = encoded["input_ids"]
     types: list[list[int]] = encoded.get("token_type_ids") or [[0] * len(row) for row in ids]

@@ -16,23 +16,27 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from autokd.core.errors import DataError, TrainingError, UsageError, unknown
+from autokd.core.metric_file import FORM, MetricFile
 from autokd.core.task import Problem
+from autokd.measure.own_metrics import load_function
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score, higher is better. ``of(predictions, labels, n_classes)`` takes hard predictions.
+    """A named score, higher is better. ``of(predictions, labels, n_classes)`` takes what ``predictions`` returns.
 
-    ``problem`` is what it applies to; ``two_classes`` marks scores that are defined for two classes only, of which
-    class 1 (the last of the sorted label names) counts as positive.
+    ``problem`` is what it applies to (None: to any); ``two_classes`` marks scores that are defined for two classes
+    only, of which class 1 (the last of the sorted label names) counts as positive; ``reads_logits`` those that judge
+    the logits themselves instead of hard predictions.
     """
 
     name: str
-    problem: Problem
+    problem: Problem | None
     of: Callable[[Array, Array, int], float]
     two_classes: bool = False
+    reads_logits: bool = False
 
     def score(self, logits: Array, labels: Array) -> float:
         """The score of ``logits`` [n, n_outputs] against ``labels`` [n] (class ids, or values for regression).
@@ -42,13 +46,16 @@ class Metric:
         return self.of(self.predictions(logits, labels), np.asarray(labels), logits.shape[1])
 
     def predictions(self, logits: Array, labels: Array) -> Array:
-        """Hard predictions [n]: the class with the highest logit (the first of equals), or the value itself."""
+        """What ``of`` judges: hard predictions [n] (the class with the highest logit, the first of equals, or the
+        value itself), or the logits. Raises as ``score``."""
         if logits.ndim != 2 or len(logits) != len(labels) or not len(labels):
             shapes = f"logits {logits.shape} and labels {np.shape(labels)}"
             raise DataError(f"{self.name} needs logits [n, n_outputs] and labels [n] with n > 0, but got {shapes}.")
         if not np.isfinite(logits).all():
             n_bad = int((~np.isfinite(logits).all(axis=1)).sum())
             raise TrainingError(f"logits must be finite to be scored, but {n_bad} of {len(logits)} rows are not.")
+        if self.reads_logits:
+            return logits
         return np.asarray(logits[:, 0]) if self.problem == "regression" else np.asarray(logits.argmax(axis=1))
 
 
@@ -124,15 +131,31 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 
 
 def find_metric(name: str, problem: Problem | None = None, n_classes: int = 0) -> Metric:
-    """The metric of this name. Raises UsageError for an unknown one, or one that does not fit the task, if given."""
+    """The metric of this name: one of ``METRICS``, or ``FILE.py:FUNCTION``.
+
+    A function in a file gets a name that identifies it: the absolute path with the hash of the file, which from then
+    on must not change. Raises UsageError for an unknown name, or a metric that does not fit the task, if given.
+    """
+    file = MetricFile.parse(name)
+    if file is not None:
+        return _own(file)
     if name not in METRICS:
-        raise UsageError(unknown("metric", name, METRICS))
+        raise UsageError(unknown("metric", name, [*METRICS, FORM]))
     metric = METRICS[name]
     fitting = [other.name for other in METRICS.values() if _fits(other, problem, n_classes)]
     if name not in fitting:
         task = f"{problem} with {n_classes} classes" if problem == "classification" else problem
         raise UsageError(f"the metric must fit the task, but {name!r} does not fit {task}; use one of {fitting}.")
     return metric
+
+
+def _own(file: MetricFile) -> Metric:
+    identified, function = load_function(file)
+
+    def of(logits: Array, labels: Array, n_classes: int) -> float:
+        return function(logits.copy(), labels.copy())  # what it does to them changes nothing here
+
+    return Metric(str(identified), None, of, reads_logits=True)
 
 
 def _fits(metric: Metric, problem: Problem | None, n_classes: int) -> bool:

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from autokd.core.errors import DataError
-from autokd.core.task import Split, Task
+from autokd.core.task import Split, Task, without_labels
 
 FILE = "task.json.gz"
 SCHEMA = 1
 _SPLITS = ("train", "valid", "test")
+_LEVEL = 3  # of compression: half a million rows are written within a few seconds
 
 
 def freeze(task: Task, folder: Path) -> None:
@@ -33,12 +34,14 @@ def freeze(task: Task, folder: Path) -> None:
         "notes": task.notes,
         **{name: _split_json(getattr(task, name)) for name in _SPLITS},
     }
+    if task.unlabelled is not None:
+        value["unlabelled"] = {"text_a": task.unlabelled.text_a, "text_b": task.unlabelled.text_b}
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(gzip.compress(text.encode(), mtime=0))
+            file.write(gzip.compress(text.encode(), _LEVEL, mtime=0))
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, folder / FILE)
@@ -71,10 +74,9 @@ def _split_json(split: Split) -> dict[str, Any]:
 
 def _task(value: Mapping[str, Any]) -> Task:
     def split(name: str) -> Split:
-        part = value[name]
-        text_b = None if part["text_b"] is None else tuple(part["text_b"])
-        return Split(tuple(part["text_a"]), text_b, tuple(part["labels"]))
+        return Split(*_texts(value[name]), tuple(value[name]["labels"]))
 
+    further = value.get("unlabelled")
     return Task(
         name=value["name"],
         train=split("train"),
@@ -84,4 +86,9 @@ def _task(value: Mapping[str, Any]) -> Task:
         problem=value["problem"],
         metric=value["metric"],
         notes=tuple(value["notes"]),
+        unlabelled=None if further is None else without_labels(*_texts(further), value["problem"]),
     )
+
+
+def _texts(part: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    return tuple(part["text_a"]), None if part["text_b"] is None else tuple(part["text_b"])

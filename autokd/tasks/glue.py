@@ -13,6 +13,8 @@ from typing import Any
 
 from autokd.core.errors import DataError
 from autokd.core.task import Problem
+from autokd.tasks.arrow_files import dataset_columns
+from autokd.tasks.hub import load
 from autokd.tasks.splits import Labelled, Source
 from autokd.tasks.tables import Table, read_table
 
@@ -94,7 +96,7 @@ def from_folder(task: GlueTask, folder: Path) -> Source:
             there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
             raise DataError(f"{task.name} needs train.tsv and {task.dev}, but {str(folder)!r} has {there}.")
         splits[split] = _labelled(task, read_table(folder / file, task.header))
-    return Source(task.name, splits, task.metric, task.problem)
+    return Source(task.name, splits, task.metric, task.problem, columns=task.text)
 
 
 def _labelled(task: GlueTask, table: Table) -> Labelled:
@@ -103,21 +105,18 @@ def _labelled(task: GlueTask, table: Table) -> Labelled:
 
 
 def from_hub(task: GlueTask) -> Source:
-    """Read the task through ``datasets``, from the hub or its cache. Raises DataError with the library's own reason."""
-    import datasets  # slow to import, and most data sets need none of it
-
-    try:
-        loaded = datasets.load_dataset(HUB_ID, task.hub_name)
-        splits = {"train": _from_rows(task, loaded["train"]), "test": _from_rows(task, loaded[task.hub_dev])}
-    except Exception as error:  # its errors share no class: connection, cache, missing configuration, columns
-        reason = str(error).strip().split("\n")[0].rstrip(".") or repr(error)
-        failed = f"{task.name} could not be read from {HUB_ID!r} on the hub: {reason}"
-        raise DataError(f"{failed} (a GLUE folder named by --data-dir serves as well).") from error
-    return Source(task.name, splits, task.metric, task.problem)
+    """Read the task from the hub, or from the cache of what was read before. Raises as ``autokd.tasks.hub.load``."""
+    loaded = load(HUB_ID, task.hub_name)
+    missing = [split for split in ("train", task.hub_dev) if split not in loaded]
+    if missing:
+        raise DataError(f"{HUB_ID!r} has no split {' and '.join(missing)} of {task.name}, but {', '.join(loaded)}.")
+    splits = {"train": _from_rows(task, loaded["train"]), "test": _from_rows(task, loaded[task.hub_dev])}
+    return Source(task.name, splits, task.metric, task.problem, columns=task.hub_text)
 
 
 def _from_rows(task: GlueTask, rows: Any) -> Labelled:
-    texts = [tuple(rows[name]) for name in task.hub_text]
-    names = rows.features["label"].names if task.words else None
-    labels = tuple(names[label] if names else str(label) for label in rows["label"])
-    return Labelled(texts[0], texts[1] if len(texts) == 2 else None, labels)
+    cells, classes = dataset_columns(rows, (*task.hub_text, "label"))
+    kept = classes if task.words else {}
+    table = Table(HUB_ID, cells, range(1, len(rows) + 1), "row", kept)
+    texts = [table.column(name) for name in task.hub_text]
+    return Labelled(texts[0], texts[1] if len(texts) == 2 else None, table.labels("label"))

@@ -1,4 +1,4 @@
-"""From the name of a data set to its task: GLUE names, folders of text, local files, and the embedded ``pydocs``."""
+"""From the name of a data set to its task: files, folders, GLUE names, the hub, and the embedded ``pydocs``."""
 
 from __future__ import annotations
 
@@ -6,42 +6,70 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from autokd.core.errors import DataError, UsageError, unknown
-from autokd.core.hub import hub_answers, is_offline
+from autokd.core.errors import AutokdError, DataError, UsageError, unknown
 from autokd.core.settings import DataSource
 from autokd.core.task import Task
 from autokd.tasks import pydocs
-from autokd.tasks.files import SUFFIXES, is_folder, read_file, read_folder
+from autokd.tasks.files import is_folder, read_file, read_folder
 from autokd.tasks.glue import GLUE, GlueTask, find_folder, find_glue, from_folder, from_hub
+from autokd.tasks.hub import is_hub_id, is_saved, read_hub, read_saved
 from autokd.tasks.splits import Source, make_task
+from autokd.tasks.tables import SUFFIXES
+from autokd.tasks.unlabelled import with_unlabelled
 
 DATA_VARIABLE = "AUTOKD_DATA"
+_OTHERS = ("FILE.csv", "FILE.tsv", "FILE.jsonl", "FILE.parquet", "FOLDER", "OWNER/NAME")
 
 
 def load_task(source: DataSource, seed: int) -> Task:
     """The task that ``source`` names.
 
-    A name is, in this order: a csv or tsv file (also below the data folder), ``pydocs``, one of GLUE's names, a folder
-    with train, validation and test files (a path, also below the data folder or its ``text``). The data folder is
-    ``source.data_dir``, else the environment's ``AUTOKD_DATA``. GLUE is read from the data folder where that has the
-    task, else from the hub. ``seed`` decides what is carved where a split is missing. Raises UsageError for a name,
-    column or metric that does not exist, DataError for data that are missing or broken.
+    A name is, in this order: a csv, tsv, JSON lines or parquet file, a folder with train, validation and test files or
+    one that ``datasets`` saved (each of them also below the data folder, folders below its ``text`` too), ``pydocs``,
+    one of GLUE's names, the id of a data set on the hub (``OWNER/NAME``). The data folder is ``source.data_dir``, else
+    the environment's ``AUTOKD_DATA``. GLUE is read from the data folder where that has the task, else from the hub.
+    ``seed`` decides what is carved where a split is missing. Raises UsageError for a name, column or metric that does
+    not exist, DataError for data that are missing or broken.
     """
-    return make_task(_find(source, _roots(source)), seed, source.metric)
+    roots = _roots(source)
+    found = _find(source, roots)
+    task = make_task(found, seed, source.metric)
+    if source.unlabelled is None:
+        return task
+    return with_unlabelled(task, _file(source.unlabelled, roots), _text_columns(source, found))
 
 
 def _find(source: DataSource, roots: Sequence[Path]) -> Source:
-    name = source.name
-    if Path(name).suffix.lower() in SUFFIXES:
+    name, is_file = source.name, Path(source.name).suffix.lower() in SUFFIXES
+    if is_hub_id(name) and not is_file and not any(path.exists() for path in _places(name, roots)):
+        return read_hub(source)
+    if source.subset is not None:
+        raise UsageError(f"subsets are for data sets of the hub (OWNER/NAME), but {name!r} is none of them.")
+    if is_file:
         return read_file(_file(name, roots), source)
     glue = find_glue(name)
     if name == pydocs.NAME or glue is not None:
         _refuse_columns(source)
         return pydocs.read() if glue is None else _glue(glue, roots)
-    for folder in (Path(name), *(root / name for root in roots), *(root / "text" / name for root in roots)):
+    for folder in _places(name, roots):
         if is_folder(folder):
             return read_folder(folder, source)
-    raise UsageError(unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), "FILE.csv", "FILE.tsv"]))
+        if is_saved(folder):
+            return read_saved(folder, source)
+    there = next((folder for folder in _places(name, roots) if folder.is_dir()), None)
+    if there is not None:
+        kinds = ", ".join(SUFFIXES)
+        raise DataError(f"a data set's folder needs a file 'train' ({kinds}), but {str(there)!r} has {_inside(there)}.")
+    raise UsageError(unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), *_OTHERS]))
+
+
+def _places(name: str, roots: Sequence[Path]) -> tuple[Path, ...]:
+    return (Path(name), *(root / name for root in roots), *(root / "text" / name for root in roots))
+
+
+def _inside(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "") or "nothing"
 
 
 def _roots(source: DataSource) -> tuple[Path, ...]:
@@ -61,6 +89,12 @@ def _file(name: str, roots: Sequence[Path]) -> Path:
     return found
 
 
+def _text_columns(source: DataSource, found: Source) -> list[tuple[str, ...]]:
+    """Names that the columns of unlabelled texts may have: the user's, those of the labelled texts."""
+    named = tuple(name for name in (source.text_column, source.text_pair_column) if name is not None)
+    return [names for names in (named, found.columns) if names]
+
+
 def _refuse_columns(source: DataSource) -> None:
     named = [name for name in (source.text_column, source.text_pair_column, source.label_column) if name]
     if named:
@@ -71,12 +105,12 @@ def _glue(task: GlueTask, roots: Sequence[Path]) -> Source:
     folder = find_folder(task, roots)
     if folder is not None:
         return from_folder(task, folder)
-    # Without a network the library still reads its cache, quickly, but only when it is told that there is none.
-    if is_offline() or hub_answers():
+    try:
         return from_hub(task)
-    unset = f"neither --data-dir nor {DATA_VARIABLE} is set"
-    where = f"{str(roots[0])!r} has no folder {task.folder}" if roots else unset
-    raise DataError(f"{task.name} comes from a GLUE folder or the hub, but {where} and the hub does not answer.")
+    except AutokdError as error:
+        unset = f"neither --data-dir nor {DATA_VARIABLE} is set"
+        where = f"{str(roots[0])!r} has no folder {task.folder}" if roots else unset
+        raise DataError(f"{task.name} comes from a GLUE folder or the hub, but {where} and {error}") from error
 
 
 def _text_names(roots: Sequence[Path]) -> list[str]:

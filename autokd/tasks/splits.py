@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from autokd.core.errors import DataError
+from autokd.core.errors import DataError, UsageError
 from autokd.core.seeds import Seeds
 from autokd.core.task import Problem, Split, Task
 from autokd.measure.metrics import find_metric
@@ -21,6 +22,8 @@ from autokd.measure.metrics import find_metric
 MOST_HELD_OUT = 2000  # enough for an interval of +-2 points; more would slow every evaluation of a search
 LEAST_ROWS = 20
 IMBALANCE = 3.0  # from here on, plain accuracy rewards ignoring the rare classes
+_IMBALANCED = "macro_f1"
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
+    @cached_property
     def texts(self) -> list[tuple[str, str]]:
         """Both texts of each row, stripped: what makes rows equal."""
         second = self.text_b if self.text_b is not None else ("",) * len(self)
@@ -55,6 +58,7 @@ class Source:
     metric: str | None = None  # the data set's own
     problem: Problem | None = None  # None: seen from the labels
     notes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()  # names of the text columns, by which further texts are found
 
 
 def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
@@ -63,31 +67,38 @@ def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
     ``metric`` is what the user asked for; otherwise the data set's own, else accuracy, or macro F1 where the largest
     class is more than three times the smallest, or Pearson's and Spearman's mean for regression. Labels are values
     (regression) where all are numbers and some are not whole, or where the metric says so. Raises DataError for too
-    few rows or classes, UsageError for a metric that is unknown or does not fit.
+    few rows or classes and for a label that train lacks, UsageError for a metric that is unknown or does not fit.
     """
-    splits, notes = _complete({name: _without_empty(part) for name, part in source.splits.items()}, seed)
-    dropped = sum(map(len, source.splits.values())) - sum(map(len, splits.values()))
-    notes = [*source.notes, *([f"{dropped} rows without any text were left out."] if dropped else []), *notes]
-    problem = source.problem or (find_metric(metric).problem if metric else _seen_problem(splits))
-    names = _label_names(source.name, splits) if problem == "classification" else ("value",)
-    typed = {name: _typed(source.name, part, names, problem) for name, part in splits.items()}
-    chosen = metric or source.metric or _usual_metric(problem, splits["train"])
-    find_metric(chosen, problem, len(names))
+    filled = {name: _without_empty(part) for name, part in source.splits.items()}
+    dropped = sum(map(len, source.splits.values())) - sum(map(len, filled.values()))
+    empty = [f"{dropped} rows without any text were left out."] if dropped else []
+    splits, notes = _complete(filled, seed, empty)
+    notes = [*source.notes, *empty, *notes]
+    problem = source.problem or (find_metric(metric).problem if metric else None) or _seen_problem(splits)
+    names = _label_names(source, splits) if problem == "classification" else ("value",)
+    typed = {name: _typed(source.name, part, names, problem, metric) for name, part in splits.items()}
+    chosen = find_metric(metric or source.metric or _usual_metric(problem, splits["train"]), problem, len(names))
     notes += _overlaps(splits)
     if problem == "classification" and (untrained := set(names) - set(splits["train"].labels)):
-        notes.append(f"train holds no row of {', '.join(sorted(untrained))}.")
-    return Task(source.name, typed["train"], typed["valid"], typed["test"], names, problem, chosen, tuple(notes))
+        notes.append(f"train holds no row of {_listed(untrained)}.")
+    if not (metric or source.metric) and chosen.name == _IMBALANCED:
+        notes.append(_imbalance(splits["train"]))
+    if chosen.two_classes:
+        notes.append(f"{chosen.name} counts {names[1]!r} as the positive class.")
+    return Task(source.name, typed["train"], typed["valid"], typed["test"], names, problem, chosen.name, tuple(notes))
 
 
 def _without_empty(part: Labelled) -> Labelled:
-    return part.take([i for i, texts in enumerate(part.texts) if any(texts)])
+    kept = [i for i, texts in enumerate(part.texts) if any(texts)]
+    return part if len(kept) == len(part) else part.take(kept)
 
 
-def _complete(splits: Mapping[str, Labelled], seed: int) -> tuple[dict[str, Labelled], list[str]]:
+def _complete(splits: Mapping[str, Labelled], seed: int, empty: Sequence[str]) -> tuple[dict[str, Labelled], list[str]]:
     """All three splits, and a note for each that had to be carved."""
     if "train" not in splits or sum(map(len, splits.values())) < LEAST_ROWS:
         found = ", ".join(f"{name} {len(part)}" for name, part in splits.items()) or "none"
-        raise DataError(f"a data set needs a train split and {LEAST_ROWS} labelled rows in all, but got: {found}.")
+        rule = f"a data set needs a train split and {LEAST_ROWS} labelled rows in all"
+        raise DataError(" ".join([f"{rule}, but got: {found}.", *empty]))
     done = dict(splits)
     if set(done) == {"train", "valid"}:
         done["test"] = done.pop("valid")
@@ -146,29 +157,43 @@ def _number(label: str) -> float | None:
 
 
 def _seen_problem(splits: Mapping[str, Labelled]) -> Problem:
-    values = [_number(label) for part in splits.values() for label in part.labels]
-    numbers = [value for value in values if value is not None]
+    labels = {label for part in splits.values() for label in part.labels}
+    numbers = [value for label in labels if (value := _number(label)) is not None]
     whole = all(value.is_integer() for value in numbers)
-    return "regression" if len(numbers) == len(values) and not whole else "classification"
+    return "regression" if len(numbers) == len(labels) and not whole else "classification"
 
 
-def _label_names(name: str, splits: Mapping[str, Labelled]) -> tuple[str, ...]:
-    names = tuple(sorted({label for part in splits.values() for label in part.labels}))
+def _label_names(source: Source, splits: Mapping[str, Labelled]) -> tuple[str, ...]:
+    name, names = source.name, tuple(sorted({label for part in splits.values() for label in part.labels}))
     if len(names) < 2:
         raise DataError(f"a classification task needs at least 2 classes, but {name!r} has only {', '.join(names)}.")
     n_rows = sum(map(len, splits.values()))
     if len(names) * 2 > n_rows:
         found = f"{name!r} has {len(names)} different labels in {n_rows} rows"
         raise DataError(f"classes must repeat, but {found}; is this the label? (A regression metric makes it one.)")
+    trained = set(source.splits["train"].labels)
+    for split, part in source.splits.items():
+        counts = Counter(label for label in part.labels if label not in trained)
+        if counts:
+            found = f"{split} of {name!r} has {counts.total()} rows of {_listed(counts)}"
+            raise DataError(f"every label must occur in train, but {found}; train has {_listed(trained)}.")
     return names
 
 
-def _typed(name: str, part: Labelled, names: Sequence[str], problem: Problem) -> Split:
+def _listed(labels: Iterable[str]) -> str:
+    names = sorted(labels)
+    further = f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else ""
+    return ", ".join(names[:_MOST_LISTED]) + further
+
+
+def _typed(name: str, part: Labelled, names: Sequence[str], problem: Problem, metric: str | None) -> Split:
     if problem == "classification":
         ids = {label: i for i, label in enumerate(names)}
         return Split(part.text_a, part.text_b, tuple(ids[label] for label in part.labels))
     values = [_number(label) for label in part.labels]
     wrong = [label for label, value in zip(part.labels, values, strict=True) if value is None]
+    if wrong and metric is not None:
+        raise UsageError(f"the metric {metric!r} is one of numbers, but {name!r} has the label {wrong[0]!r}.")
     if wrong:
         raise DataError(f"labels of a regression task must be finite numbers, but {name!r} has {wrong[0]!r}.")
     return Split(part.text_a, part.text_b, tuple(value for value in values if value is not None))
@@ -177,8 +202,18 @@ def _typed(name: str, part: Labelled, names: Sequence[str], problem: Problem) ->
 def _usual_metric(problem: Problem, train: Labelled) -> str:
     if problem == "regression":
         return "pearson_spearman"
+    return _IMBALANCED if _ratio(train) > IMBALANCE else "accuracy"
+
+
+def _ratio(train: Labelled) -> float:
+    """How many times as many rows as the smallest class the largest one has."""
     counts = Counter(train.labels).values()
-    return "macro_f1" if max(counts) > IMBALANCE * min(counts) else "accuracy"
+    return max(counts) / min(counts)
+
+
+def _imbalance(train: Labelled) -> str:
+    times = f"{_ratio(train):.1f} times as many rows as the smallest"
+    return f"the largest class of train has {times}: {_IMBALANCED} weighs all classes alike (--metric takes another)."
 
 
 def _overlaps(splits: Mapping[str, Labelled]) -> list[str]:

@@ -1,85 +1,143 @@
-"""Tables from csv and tsv files: columns of text, and one clear error for each way in which a file can be wrong."""
+"""Tables of texts and labels from files of any kind, and one clear error for each way in which a file can be wrong."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from autokd.core.errors import DataError, UsageError, unknown
+from autokd.tasks.arrow_files import read_parquet
+from autokd.tasks.text_files import csv_rows, json_rows, line_rows, tsv_rows
+
+SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet")
+TEXT_SUFFIX = ".txt"  # one text a line: nothing but unlabelled texts
+_JSON = (".jsonl", ".ndjson", ".json")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of equal length. ``lines`` are the rows' line numbers in the file, for errors."""
+    """Named columns of equal length. ``lines`` are the rows' places in the file, counted in ``unit``, for errors.
 
-    path: Path
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    lines: tuple[int, ...]
+    Cells are what the file holds: text, numbers, booleans, nothing. ``classes`` has the names of the classes for
+    columns that hold class ids. ``origin`` names the file or data set.
+    """
+
+    origin: str
+    cells: Mapping[str, Sequence[Any]]
+    lines: Sequence[int]
+    unit: str = "line"
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return tuple(self.cells)
 
     def column(self, name: str) -> tuple[str, ...]:
-        """One column's values. Raises UsageError for a name that the table does not have."""
-        if name not in self.columns:
-            raise UsageError(f"{str(self.path)!r}: {unknown('column', name, self.columns)}")
-        index = self.columns.index(name)
-        return tuple(row[index] for row in self.rows)
+        """One column's texts, empty where it holds nothing.
+
+        Raises UsageError for a name that the table does not have, DataError for cells that hold no text.
+        """
+        return tuple(
+            cell if type(cell) is str else self._text(name, row, cell) for row, cell in enumerate(self._values(name))
+        )
 
     def labels(self, name: str) -> tuple[str, ...]:
-        """A column in which every row must hold something. Raises DataError naming the first line without."""
-        values = self.column(name)
-        missing = [line for line, value in zip(self.lines, values, strict=True) if not value.strip()]
+        """A column in which every row must hold something. Raises DataError naming the first row without."""
+        found = self.labels_or_none(name)
+        missing = [row for row, label in enumerate(found) if label is None]
         if missing:
             rule = f"every row needs a label in column {name!r}"
-            raise DataError(f"{str(self.path)!r}: {rule}, but {len(missing)} have none (first: line {missing[0]}).")
-        return tuple(value.strip() for value in values)
+            first = f"{self.unit} {self.lines[missing[0]]}"
+            raise DataError(f"{self.origin!r}: {rule}, but {len(missing)} have none (first: {first}).")
+        return tuple(label for label in found if label is not None)
+
+    def labels_or_none(self, name: str) -> tuple[str | None, ...]:
+        """A column's labels as text, None for rows without one (nothing, NaN, or a class id below 0)."""
+        names = self.classes.get(name)
+        values = self._values(name)
+        if names is not None:
+            return tuple(self._class(name, names, row, cell) for row, cell in enumerate(values))
+        texts = (
+            cell.strip() if type(cell) is str else self._text(name, row, cell).strip()
+            for row, cell in enumerate(values)
+        )
+        return tuple(None if text in ("", "nan", "NaN", "NAN") else text for text in texts)
+
+    def _values(self, name: str) -> Sequence[Any]:
+        if name not in self.cells:
+            raise UsageError(f"{self.origin!r}: {unknown('column', name, self.columns)}")
+        found = self.cells[name]
+        values: Sequence[Any] = found.to_pylist() if hasattr(found, "to_pylist") else found  # Arrow's columns
+        return values
+
+    def _text(self, name: str, row: int, cell: Any) -> str:
+        if cell is None or cell != cell:  # NaN
+            return ""
+        if isinstance(cell, float) and cell.is_integer():
+            return str(int(cell))  # a column of whole numbers with gaps is read as floats
+        if isinstance(cell, (str, bool, int, float)):
+            return str(cell)
+        found = f"{self.unit} {self.lines[row]} holds a {type(cell).__name__}"
+        raise DataError(f"{self.origin!r}: column {name!r} must hold one text or number a row, but {found}.")
+
+    def _class(self, name: str, names: tuple[str, ...], row: int, cell: Any) -> str | None:
+        if cell is None or cell != cell or cell == -1:
+            return None
+        if isinstance(cell, int) and 0 <= cell < len(names):
+            return names[cell]
+        found = f"{self.unit} {self.lines[row]} holds {cell!r}"
+        raise DataError(f"{self.origin!r}: column {name!r} holds ids of {len(names)} classes, but {found}.")
 
 
 def read_table(path: Path, header: Sequence[str] | None = None) -> Table:
-    """Read a ``.csv`` (quoted as spreadsheets do) or ``.tsv`` file (split at tabs and line feeds, never quoted).
+    """Read a file of the kind that its suffix says: csv (quoted as spreadsheets do), tsv (split at tabs and line feeds,
+    never quoted), JSON lines, parquet, or plain lines (txt), whose one column is called ``text``.
 
-    ``header`` names the columns of a file that has no header line. A byte order mark is dropped. Raises DataError for
-    a file that is missing, empty, not UTF-8, or whose rows differ in width.
+    ``header`` names the columns of a csv or tsv file without a header line. A byte order mark is dropped. Raises
+    UsageError for another suffix, DataError for a file that is missing, empty, broken, not UTF-8, or whose rows differ
+    in width.
     """
-    cells = _csv_cells(path) if path.suffix.lower() == ".csv" else _tsv_cells(path)
-    filled = [(line, row) for line, row in cells if any(row)]
+    suffix = path.suffix.lower()
+    if suffix not in (*SUFFIXES, TEXT_SUFFIX):
+        raise UsageError(f"a data file must end in one of {', '.join(SUFFIXES)}, but got {str(path)!r}.")
+    if suffix == ".parquet":
+        cells, classes = read_parquet(path)
+        n_rows = len(next(iter(cells.values()), ()))
+        table = Table(str(path), cells, range(1, n_rows + 1), "row", classes)
+    elif suffix in _JSON:
+        table = _from_objects(path)
+    elif suffix == TEXT_SUFFIX:
+        table = _from_rows(path, [(line, row) for line, row in line_rows(path) if row[0].strip()], ("text",))
+    else:
+        table = _from_rows(path, csv_rows(path) if suffix == ".csv" else tsv_rows(path), header)
+    if not len(table):
+        raise DataError(f"a data file must hold at least one row, but {str(path)!r} holds none.")
+    return table
+
+
+def _from_objects(path: Path) -> Table:
+    rows = json_rows(path)
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    cells = {name: [row.get(name) for _, row in rows] for name in names}
+    return Table(str(path), cells, tuple(line for line, _ in rows))
+
+
+def _from_rows(path: Path, rows: list[tuple[int, tuple[str, ...]]], header: Sequence[str] | None) -> Table:
+    filled = [(line, row) for line, row in rows if any(row)]
     if header is None and filled:
         names, filled = tuple(name.strip() for name in filled[0][1]), filled[1:]
     else:
         names = tuple(header or ())
-    if not filled:
-        raise DataError(f"a data file must hold at least one row, but {str(path)!r} holds none.")
     if len(set(names)) < len(names):
         raise DataError(f"{str(path)!r}: column names must differ, but the header is {', '.join(names)}.")
     for line, row in filled:
         if len(row) != len(names):
             rule = f"every row needs {len(names)} columns ({', '.join(names)})"
             raise DataError(f"{str(path)!r}: {rule}, but line {line} has {len(row)}.")
-    return Table(path, names, tuple(row for _, row in filled), tuple(line for line, _ in filled))
-
-
-def _text_of(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"a data file must be readable, but {str(path)!r} is not: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"a data file must be UTF-8 text, but {str(path)!r} is not at byte {error.start}.") from error
-
-
-def _tsv_cells(path: Path) -> list[tuple[int, tuple[str, ...]]]:
-    # Not ``splitlines``: it also splits at form feeds and at the line separators that user texts contain.
-    lines = _text_of(path).split("\n")
-    return [(number, tuple(line.removesuffix("\r").split("\t"))) for number, line in enumerate(lines, start=1)]
-
-
-def _csv_cells(path: Path) -> list[tuple[int, tuple[str, ...]]]:
-    # An iterator of physical lines: quoted cells may hold line feeds, and the reader must see them.
-    lines = (line + "\n" for line in _text_of(path).split("\n"))
-    reader = csv.reader(lines, strict=True)
-    csv.field_size_limit(2**31 - 1)
-    try:
-        return [(reader.line_num, tuple(row)) for row in reader]
-    except csv.Error as error:
-        raise DataError(f"{str(path)!r}: line {reader.line_num} is not valid csv: {error}.") from error
+    columns = zip(*(row for _, row in filled), strict=True) if filled else [()] * len(names)
+    return Table(str(path), dict(zip(names, columns, strict=True)), tuple(line for line, _ in filled))

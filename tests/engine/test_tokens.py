@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,31 @@ def test_bad_input_is_told(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty"):
         encode(Split(A, None, (0, 1, 1, 0)), tmp_path / "empty", 64, "classification")
+
+
+LONG = (
+    "the cat sat on the mat and " * 4000,
+    "dog " * 3 + "x" * 100_000,
+    " " * 100_000 + "the dog barked",
+    "the " * 12 + " " * 100_000 + "dog " * 40,
+    "\u6f22" * 100_000,
+    " " * 70_000 + "." * 30_000,
+)
+
+
+@pytest.mark.parametrize("second", [None, "the cat sat"])
+def test_very_long_texts_give_the_tokenizers_own_rows(folder: Path, second: str | None) -> None:
+    pairs = None if second is None else (second,) * len(LONG)
+    rows = encode(Split(LONG, pairs, (0,) * len(LONG)), folder, 16, "classification")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for i, text in enumerate(LONG):
+        expected = tokenizer(text, second, truncation=True, max_length=16)
+        assert rows.ids[rows.offsets[i] : rows.offsets[i + 1]].tolist() == expected["input_ids"]
+
+
+def test_long_texts_are_no_work_beyond_their_beginning(folder: Path) -> None:
+    texts = ("the cat sat on the mat and " * 40_000,) * 40  # a million characters each
+    started = time.perf_counter()
+    encode(Split(texts, None, (0,) * len(texts)), folder, 16, "classification")
+    encode(Split(LONG, LONG[::-1], (0,) * len(LONG)), folder, 16, "classification")
+    assert time.perf_counter() - started < 5

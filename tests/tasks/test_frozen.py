@@ -2,26 +2,33 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autokd.core.errors import DataError
-from autokd.core.task import Split, Task
+from autokd.core.task import Split, Task, without_labels
 from autokd.tasks.frozen import FILE, freeze, thaw
 
 PAIRS = Split(("one\u2028é", "two"), ("eins", ""), (0, 1))
 VALUES = Split(("a", "b"), None, (0.1 + 0.2, 5.0))
 CLASSIFICATION = Task("toy", PAIRS, PAIRS, PAIRS, ("no", "yes"), "classification", "f1", ("a note",))
 REGRESSION = Task("values", VALUES, VALUES, VALUES, ("value",), "regression", "pearson")
+PAIRS_BESIDE = replace(CLASSIFICATION, unlabelled=without_labels(("new",), ("neu",), "classification"))
+TEXTS_BESIDE = replace(REGRESSION, unlabelled=without_labels(("c", "d"), None, "regression"))
 
 
-@pytest.mark.parametrize("task", [CLASSIFICATION, REGRESSION])
+@pytest.mark.parametrize("task", [CLASSIFICATION, REGRESSION, PAIRS_BESIDE, TEXTS_BESIDE])
 def test_thawed_equals_frozen(task: Task, tmp_path: Path) -> None:
     freeze(task, tmp_path / "deep" / "task")
     found = thaw(tmp_path / "deep" / "task")
     assert found == task
     assert found.content == task.content
+
+
+def test_unlabelled_rows_are_part_of_the_content() -> None:
+    assert CLASSIFICATION.content != PAIRS_BESIDE.content
 
 
 def test_the_same_task_gives_the_same_bytes_and_leaves_nothing_else(tmp_path: Path) -> None:

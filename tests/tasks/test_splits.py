@@ -114,7 +114,16 @@ def test_imbalance_asks_for_macro_f1() -> None:
     skewed = Labelled(tuple(f"text {i}" for i in range(41)), None, ("a",) * 31 + ("b",) * 10)
     held = rows(10, 100, ("a", "b"))
     assert make_task(source(train=balanced, valid=held, test=held), 0).metric == "accuracy"
-    assert make_task(source(train=skewed, valid=held, test=held), 0).metric == "macro_f1"
+    found = make_task(source(train=skewed, valid=held, test=held), 0)
+    assert found.metric == "macro_f1"
+    assert any(note.startswith("the largest class of train has 3.1 times as many rows") for note in found.notes)
+    asked = make_task(source(train=skewed, valid=held, test=held), 0, metric="macro_f1")
+    assert not any("largest class" in note for note in asked.notes)
+
+
+def test_f1_says_what_it_counts_as_positive() -> None:
+    task = make_task(source(train=rows(40)), seed=0, metric="f1")
+    assert "f1 counts 'yes' as the positive class." in task.notes
 
 
 def test_the_data_sets_own_metric_yields_to_the_users() -> None:
@@ -135,10 +144,28 @@ def test_rows_without_text_are_left_out_and_noted() -> None:
     assert task.notes == ("1 rows without any text were left out.",)
 
 
-def test_a_class_that_train_lacks_is_noted() -> None:
-    task = make_task(source(train=rows(30), valid=rows(10, 100), test=rows(12, 200, ("no", "maybe"))), seed=0)
-    assert task.label_names == ("maybe", "no", "yes")
-    assert task.notes == ("train holds no row of maybe.",)
+def test_texts_that_are_all_empty_say_so() -> None:
+    empty = Labelled(("",) * 40, None, ("no", "yes") * 20)
+    with pytest.raises(DataError, match=r"but got: train 0\. 40 rows without any text were left out\."):
+        make_task(source(train=empty), seed=0)
+
+
+def test_a_label_that_train_lacks_is_refused() -> None:
+    splits = source(train=rows(30), valid=rows(10, 100), test=rows(12, 200, ("no", "maybe")))
+    with pytest.raises(DataError, match="test of 'toy' has 6 rows of maybe; train has no, yes"):
+        make_task(splits, seed=0)
+
+
+def test_hundreds_of_classes_work_and_carving_keeps_each_of_them_in_train() -> None:
+    task = make_task(source(train=rows(1500, labels=tuple(f"class {i}" for i in range(500)))), seed=0)
+    assert task.n_outputs == 500
+    assert set(task.train.labels) == set(range(500))
+
+
+def test_a_list_of_many_labels_is_cut_short() -> None:
+    many = rows(60, 200, tuple(f"new {i}" for i in range(30)))
+    with pytest.raises(DataError, match=r"new 0, new 1, new 10, .* and 20 more; train has no, yes\.$"):
+        make_task(source(train=rows(100), valid=rows(10, 100), test=many), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +184,7 @@ def test_what_is_no_task_is_one_clear_error(splits: dict[str, Labelled], message
 
 
 def test_words_are_no_regression_labels() -> None:
-    with pytest.raises(DataError, match="must be finite numbers, but 'toy' has 'no'"):
+    with pytest.raises(UsageError, match="the metric 'pearson' is one of numbers, but 'toy' has the label 'no'"):
         make_task(source(train=rows(40)), seed=0, metric="pearson")
 
 
