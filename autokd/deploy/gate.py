@@ -8,18 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 import autokd.auto  # noqa: F401 - registers the classes that load shapes plain transformers cannot
 from autokd.contracts import Rows, Slot
-from autokd.core.errors import TrainingError
+from autokd.core.errors import DataError, TrainingError
 from autokd.core.task import Task
 from autokd.engine.batches import scoring_batches
 from autokd.engine.evaluate import predict
-from autokd.measure.metrics import METRICS
+from autokd.measure.metrics import find_metric
 from autokd.models.export import save_pretrained
+from autokd.models.quiet import quiet_transformers
 from autokd.models.slots import build
 
 # float32 sums in another order differ by about this much in logits of size 10
@@ -53,7 +54,7 @@ def admit(slot: Slot, folder: Path, task: Task, rows: Rows, *, batch_size: int =
             f"a checkpoint must give the logits of the network it was saved from, but they differ by {worst:.3g} "
             f"(allowed: {TOLERANCE:g}) after reloading {folder}."
         )
-    score = METRICS[task.metric].score(logits, rows.labels.numpy())
+    score = find_metric(task.metric).score(logits, rows.labels.numpy())
     if not np.isfinite(score):
         raise TrainingError(f"the metric {task.metric} of the reloaded checkpoint must be finite, but it is {score}.")
     return Admitted(folder, logits, score, _stored_parameters(folder), _size_bytes(folder))
@@ -61,7 +62,8 @@ def admit(slot: Slot, folder: Path, task: Task, rows: Rows, *, batch_size: int =
 
 def reloaded_logits(folder: Path, rows: Rows, *, batch_size: int = 64) -> np.ndarray:
     """Logits [n_rows, n_outputs] of a checkpoint folder, loaded with transformers, in row order."""
-    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    with quiet_transformers():
+        model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     found = np.empty((len(rows), model.config.num_labels), dtype=np.float32)
     with torch.inference_mode():
         for batch in scoring_batches(rows, batch_size):
@@ -79,8 +81,11 @@ def save_predictions(folder: Path, split: str, logits: np.ndarray, labels: np.nd
 
 
 def load_predictions(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """(logits [n, n_outputs], labels [n]) as ``save_predictions`` wrote them."""
-    tensors: Mapping[str, np.ndarray] = load_file(path)
+    """(logits [n, n_outputs], labels [n]) as ``save_predictions`` wrote them. Raises DataError where they are not."""
+    try:
+        tensors: Mapping[str, np.ndarray] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"predictions must be a whole safetensors file, but {str(path)!r} is not: {error}.") from error
     return tensors["logits"], tensors["labels"]
 
 
