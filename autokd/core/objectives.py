@@ -12,14 +12,14 @@ from autokd.core.errors import UsageError, unknown
 from autokd.core.settings import OBJECTIVES
 
 # Where the value of an objective stands among a trial's measured values.
-MEASURED = {name: "valid_score" if name == "score" else name for name in OBJECTIVES}
+MEASURED = {name: {"score": "valid_score", "latency": "latency_ms"}.get(name, name) for name in OBJECTIVES}
 
 _FORM = re.compile(r"\s*(?P<name>\w+)\s*(?P<sign><=|>=)\s*(?P<number>[+-]?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*")
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound on an objective or on another measured value: ``params<=15e6``, ``score>=0.8``."""
+    """A bound on an objective: ``params<=15e6``, ``score>=0.8``, ``latency<=5`` (milliseconds)."""
 
     text: str
     name: str
@@ -32,7 +32,7 @@ class Constraint:
         match = _FORM.fullmatch(text)
         if match is None:
             raise UsageError(f"a constraint has the form NAME<=NUMBER or NAME>=NUMBER, but got {text!r}.")
-        allowed = [*OBJECTIVES, "size_bytes"]
+        allowed = [*OBJECTIVES]
         if match["name"] not in allowed:
             raise UsageError(unknown("quantity in a constraint", match["name"], allowed))
         return Constraint(text.replace(" ", ""), match["name"], float(match["number"]), match["sign"] == "<=")
@@ -43,6 +43,15 @@ class Constraint:
         if value is None or not math.isfinite(value):
             return None
         return value - self.limit if self.upper else self.limit - value
+
+
+def check_constraints(texts: Sequence[str]) -> None:
+    """Raises UsageError for a constraint of another form, and for bounds that no value can keep together."""
+    bounds = [Constraint.parse(text) for text in texts]
+    for low in (bound for bound in bounds if not bound.upper):
+        for high in (bound for bound in bounds if bound.upper and bound.name == low.name):
+            if low.limit > high.limit:
+                raise UsageError(f"constraints must leave some values, but {low.text!r} and {high.text!r} leave none.")
 
 
 def excesses(constraints: Sequence[str], values: Mapping[str, float]) -> dict[str, float]:

@@ -6,12 +6,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-OBJECTIVES = {"score": "maximize", "params": "minimize", "macs": "minimize"}
+OBJECTIVES = {
+    "score": "maximize",
+    "params": "minimize",
+    "macs": "minimize",
+    "latency": "minimize",
+    "size_bytes": "minimize",
+}
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """How a data set was named: a name or a path, where to look, and the columns of a local file."""
+    """How a data set was named: a name or a path, where to look, the columns to use.
+
+    ``subset`` is one of the configurations of a hub data set, ``unlabelled`` a file of further texts without labels.
+    """
 
     name: str
     data_dir: str | None = None
@@ -19,6 +28,8 @@ class DataSource:
     text_pair_column: str | None = None
     label_column: str | None = None
     metric: str | None = None
+    subset: str | None = None
+    unlabelled: str | None = None
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,7 @@ class StudySettings:
     ``space_text`` is the YAML as it was on the first day; ``teachers`` are resolved names (never ``auto``) and
     ``assets`` maps each of them to its folder under the study's files. ``task`` is the folder of the frozen task.
     ``constraints`` are texts such as ``"params<=15e6"``.
+    ``latency`` is the text of the LatencySpec (empty: the default one), ``latency_length`` its length in tokens.
     """
 
     study: str
@@ -42,10 +54,13 @@ class StudySettings:
     budget: str
     objectives: tuple[str, ...] = ("score", "macs")
     constraints: tuple[str, ...] = ()
+    latency: str = ""
+    latency_length: int = 0
     max_length: int = 128
     median_length: int = 64
     mean_length: float = 64.0
     train_rows: int = 0
+    unlabelled_rows: int = 0
     seed: int = 0
     precision: str = "float32"
     device: Literal["cpu", "gpu"] = "cpu"
@@ -54,6 +69,7 @@ class StudySettings:
     runner: Literal["ray", "pool"] = "ray"
     address: str | None = None
     method_files: tuple[str, ...] = ()
+    trust_remote_code: bool = False
     command: str = ""
     schema: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)

@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from autokd.core.canonical import digest
+
+_NO_SPEED = ("dropout", "norm_eps", "pad_id")
+
 
 @dataclass(frozen=True)
 class LayerShape:
@@ -95,3 +99,9 @@ class EncoderShape:
     def from_json(value: Mapping[str, Any]) -> EncoderShape:
         layers = tuple(LayerShape(**layer) for layer in value["layers"])
         return EncoderShape(**{**value, "layers": layers})
+
+
+def speed_key(shape: EncoderShape, form: str) -> str:
+    """A name for what a student's speed and size on disk depend on: its shape, whatever its rates of dropout, and the
+    form in which it ships."""
+    return digest([{name: value for name, value in shape.to_json().items() if name not in _NO_SPEED}, form])

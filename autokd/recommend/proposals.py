@@ -27,7 +27,7 @@ Accept = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 MAX_HISTORY = 200  # MO-TPE costs 0.05 s an ask at 1,000 trials and 0.6 s at 10,000
 N_STARTUP = 8  # random draws before the sampler learns; budgets of a few dozen trials leave no room for more
 SAMPLER_DRAWS, RANDOM_DRAWS, LISTED = 40, 160, 500
-_LEARNT_FROM = ("search", "random", "imported")
+_LEARNT_FROM = ("search", "random", "enqueued", "imported")
 
 
 def propose(

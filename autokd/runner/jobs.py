@@ -6,7 +6,7 @@ import json
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +14,15 @@ import torch
 
 from autokd.core.address import load_files
 from autokd.core.canonical import digest
+from autokd.core.disk import NO_ROOM, refusal
 from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import Job, Outcome, Progress
-from autokd.core.json_files import write_json
+from autokd.core.json_files import write_json, write_text
 from autokd.engine.precision import set_threads
+from autokd.models.remote import trust
 from autokd.runner import trial
+from autokd.runner.bench import run_latency
+from autokd.runner.deploy import run_deploy
 from autokd.runner.prefix import run_prefix
 from autokd.runner.probe import run_probe
 
@@ -31,29 +35,34 @@ def run_job(job: Job, report: Report) -> Outcome:
 
     A finished job leaves ``result.json`` in its folder; asked again, it returns what that file says.
     """
-    folder = Path(job.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    other = other_work(folder, job)
-    if other:
-        return Outcome("failed", 0.0, error=other)
-    done = read_result(folder, job.kind)
-    if done is not None:
-        return done
-    clock = time.monotonic()
+    folder, clock = Path(job.folder), time.monotonic()
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        other = other_work(folder, job)
+        if other:
+            return Outcome("failed", 0.0, error=other)
+        done = read_result(folder, job.kind)
+        if done is not None:
+            return done
         set_threads(job.threads)
         load_files([Path(path) for path in job.spec.method_files])
-        outcome = _run(job, report)
+        trust(job.spec.trust_remote_code)
+        outcome = _timed(_run(job, report), job, clock)
+        if outcome.state == "complete":
+            write_json(folder / f"{job.kind}.result.json", outcome.to_json())
+        return outcome
     except Paused:
         outcome = Outcome("paused", 0.0)
     except AutokdError as error:
         outcome = Outcome("failed", 0.0, error=str(error))
     except Exception as error:
-        outcome = Outcome("failed", 0.0, error=cause(error), trace=traceback.format_exc())
-    outcome = replace(outcome, seconds=time.monotonic() - clock, environment=environment(job))
-    if outcome.state == "complete":
-        write_json(folder / f"{job.kind}.result.json", outcome.to_json())
-    return outcome
+        told = cause(error, job.spec.method_files)
+        outcome = Outcome("failed", 0.0, error=told, trace=traceback.format_exc())
+    return _timed(outcome, job, clock)
+
+
+def _timed(outcome: Outcome, job: Job, began: float) -> Outcome:
+    return replace(outcome, seconds=time.monotonic() - began, environment=environment(job))
 
 
 def other_work(folder: Path, job: Job) -> str:
@@ -68,7 +77,8 @@ def other_work(folder: Path, job: Job) -> str:
     key, mark = digest([*told, spec.max_length, spec.precision]), folder / "spec.digest"
     if mark.is_file() and mark.read_text() != key:
         return f"a folder serves one pipeline, data set and seed, but {str(folder)!r} holds the work of another."
-    mark.write_text(key)
+    if not mark.is_file():
+        write_text(mark, key)
     return ""
 
 
@@ -78,21 +88,34 @@ def _run(job: Job, report: Report) -> Outcome:
             return run_probe(job)
         case "prefix":
             return run_prefix(job, report)
+        case "latency":
+            return run_latency(job)
+        case "deploy":
+            return run_deploy(job)
         case _:
             return trial.run_trial(job, report)
 
 
-def cause(error: Exception) -> str:
-    """One line for an unforeseen error; memory and disk are named as such."""
+def cause(error: Exception, own_files: Sequence[str] = ()) -> str:
+    """One line for an unforeseen error; memory and disk are named as such.
+
+    For any other it says where: the innermost line of ``own_files`` (the user's methods), else of all.
+    """
     text = (str(error).strip().splitlines() or [""])[0]
     out_of_memory = isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or (
         isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
     )
     if out_of_memory:
-        return f"out of memory: {text or 'the process could not get more'}"
-    if isinstance(error, OSError) and error.errno == 28:
+        told = text.partition("DefaultCPUAllocator: ")[2] or text  # what stands before it is torch's own place
+        return f"out of memory: {told or 'the process could not get more'}"
+    if isinstance(error, OSError) and error.strerror:
+        return refusal(error).rstrip(".")
+    if NO_ROOM in str(error):
         return f"the disk is full: {text}"
-    return f"{type(error).__name__}: {text}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if frame.filename in own_files), frames[-1] if frames else None)
+    where = f" in {Path(place.filename).name}, line {place.lineno}" if place is not None else ""
+    return f"unforeseen error{where}: {type(error).__name__}: {text}".rstrip(": ")
 
 
 def environment(job: Job) -> dict[str, str]:

@@ -15,11 +15,10 @@ from autokd.contracts import Models
 from autokd.core.canonical import digest
 from autokd.core.errors import TrainingError
 from autokd.core.job import Job, Outcome, Progress, TrialSpec
-from autokd.core.shape import EncoderShape
 from autokd.engine.evaluate import predict
-from autokd.measure.metrics import METRICS
+from autokd.measure.metrics import find_metric
 from autokd.models.slots import build as build_slot
-from autokd.models.slots import load_slot, save_slot
+from autokd.models.slots import load_slot, save_slot, shape_of_slot
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.position import Curve
 from autokd.runner.watch import Watch
@@ -69,12 +68,18 @@ def load_prefix(spec: TrialSpec) -> tuple[Models, float]:
     return Models(slots), float(found["device_seconds"])
 
 
+def prefix_values(spec: TrialSpec) -> dict[str, float]:
+    """What was measured of the teacher that the shared stages of a spec made."""
+    found: dict[str, float] = json.loads((prefix_folder(spec) / "prefix.json").read_text())["values"]
+    return found
+
+
 def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
     """Run a pipeline's shared stages and keep what they made; score the teacher on validation and test."""
     spec, watch = job.spec, Watch(Path(job.folder), job.deadline_seconds)
     workspace = Workspace(spec, job_device(job.device))
     pipeline = Pipeline.from_json(spec.pipeline)
-    pipeline.check(task_facts(workspace.task))
+    pipeline.check(task_facts(workspace.task), workspace.bases(pipeline))
     models, curve = Models(), Curve(Path(job.folder))
     for position, stage in enumerate(pipeline.stages[: pipeline.n_shared]):
 
@@ -88,9 +93,8 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
         context = workspace.context(name, loop, replicate=0, report=told, should_pause=watch.should_pause)
         models = stage.run(models, context)
     values = teacher_values(workspace, models)
-    base = workspace.base(pipeline.base_models()[0], workspace.seeds)
     shared = Pipeline(pipeline.stages[: pipeline.n_shared])
-    cost, _ = shared.forecast(workspace.sizes(base))
+    cost, _ = shared.forecast(workspace.sizes(models["dense_teacher"]))
     _write(prefix_folder(spec), models, {"device_seconds": watch.seconds * job.devices, "values": values})
     for path in Path(job.folder).glob("loop-*"):
         shutil.rmtree(path)
@@ -101,7 +105,7 @@ def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
     """Scores, parameters and multiply-accumulates of the teacher. Its test score decides nothing."""
     slot = models["teacher"]
     network = build_slot(slot).to(workspace.device)
-    metric = METRICS[workspace.task.metric]
+    metric = find_metric(workspace.task.metric)
     scores = {}
     for split, rows in (
         ("valid", workspace.rows("valid", slot)),
@@ -109,7 +113,7 @@ def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
     ):
         logits = predict(network, rows, workspace.device, torch.float32).cpu().numpy()
         scores[f"{split}_score"] = metric.score(logits, rows.labels.numpy())
-    macs = EncoderShape.from_json(slot.config).macs(workspace.median_length(slot))
+    macs = shape_of_slot(slot).macs(workspace.median_length(slot))
     params = float(sum(tensor.numel() for tensor in slot.weights.values() if tensor.is_floating_point()))
     return {**scores, "params": params, "macs": macs}
 

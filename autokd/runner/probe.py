@@ -6,10 +6,9 @@ import time
 
 from autokd.contracts import TRAINING_FACTOR
 from autokd.core.job import Job, Outcome
-from autokd.core.shape import EncoderShape
 from autokd.engine.batches import LengthBuckets
 from autokd.engine.precision import autocast
-from autokd.models.slots import build
+from autokd.models.slots import build, shape_of_slot
 from autokd.pipeline import Pipeline
 from autokd.runner.workspace import Workspace, job_device
 
@@ -26,7 +25,7 @@ def run_probe(job: Job) -> Outcome:
     network = build(slot).to(workspace.device).train()
     rows = workspace.rows("train", slot)
     source = LengthBuckets(rows, _BATCH_SIZE, workspace.seeds.at("probe"))
-    shape = EncoderShape.from_json(slot.config)
+    shape = shape_of_slot(slot)
     macs = seconds = 0.0
     for step in range(_WARM_UP_STEPS + _TIMED_STEPS):
         batch = source.next().to(workspace.device)

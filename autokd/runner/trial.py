@@ -12,10 +12,10 @@ from autokd import build
 from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.json_files import write_json
-from autokd.core.shape import EncoderShape
-from autokd.deploy.gate import admit, reloaded_logits, save_predictions
-from autokd.measure.metrics import METRICS
+from autokd.core.shape import EncoderShape, speed_key
+from autokd.deploy.gate import admit, save_predictions
 from autokd.pipeline import Pipeline, task_facts
+from autokd.runner.forms import Forms
 from autokd.runner.position import Curve, Position, clear_positions, load_position, save_position
 from autokd.runner.prefix import load_prefix
 from autokd.runner.watch import Watch
@@ -30,7 +30,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
     folder, watch = Path(job.folder), Watch(Path(job.folder), job.deadline_seconds)
     workspace = Workspace(job.spec, job_device(job.device))
     pipeline = Pipeline.from_json(job.spec.pipeline)
-    pipeline.check(task_facts(workspace.task))
+    pipeline.check(task_facts(workspace.task), workspace.bases(pipeline))
     shared, prefix_seconds = load_prefix(job.spec)
     costs, _ = pipeline.stage_costs(workspace.sizes(shared["dense_teacher"]))
     trained = _trained(folder)
@@ -42,11 +42,12 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
             report(progress)
 
         student = _run_stages(job, workspace, pipeline, costs, shared, watch, told)
-        trained = {**_measure(folder, workspace, student), "curve": curve.points}
+        trained = {**_measure(folder, workspace, student, pipeline.form), "curve": curve.points}
         _keep(folder, trained)
     values, predictions = dict(trained["values"]), dict(trained["predictions"])
     if job.kind in ("confirm", "control"):
-        values["test_score"], predictions["test"] = _open_test(folder, workspace, trained["tokenizer"])
+        forms = Forms(folder, workspace, trained["tokenizer"])
+        values["test_score"], predictions["test"] = _open_test(forms, pipeline.form)
     return Outcome(
         "complete",
         0.0,
@@ -56,6 +57,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
         curve=tuple(trained["curve"]),
         seconds_alone=watch.seconds + prefix_seconds / job.devices,
         trained_macs=sum(cost.macs for cost in costs[pipeline.n_shared :]),
+        shape=trained.get("shape", ""),
     )
 
 
@@ -91,7 +93,7 @@ def _run_stages(
     return position.models["student"]
 
 
-def _measure(folder: Path, workspace: Workspace, student: Slot) -> dict[str, Any]:
+def _measure(folder: Path, workspace: Workspace, student: Slot, form: str) -> dict[str, Any]:
     rows = workspace.rows("valid", student)
     admitted = admit(student, folder / "checkpoint", workspace.task, rows)
     predictions = save_predictions(folder / "predictions", "valid", admitted.logits, rows.labels.numpy())
@@ -103,14 +105,19 @@ def _measure(folder: Path, workspace: Workspace, student: Slot) -> dict[str, Any
         "macs": shape.macs(workspace.median_length(student)),
         "size_bytes": float(admitted.size_bytes),
     }
-    return {"values": values, "predictions": {"valid": predictions}, "tokenizer": student.tokenizer}
+    if form == "onnx-int8":
+        forms = Forms(folder, workspace, student.tokenizer)
+        values["float_valid_score"] = admitted.score
+        values["valid_score"], predictions = forms.score(forms.open(form, threads=1), "valid", "valid")
+        values["size_bytes"] = forms.size_bytes(form)
+    found = {"values": values, "predictions": {"valid": predictions}}
+    return {**found, "tokenizer": student.tokenizer, "shape": speed_key(shape, form)}
 
 
-def _open_test(folder: Path, workspace: Workspace, tokenizer: str) -> tuple[float, str]:
-    rows = workspace.tokenised(workspace.task.test, tokenizer)
-    logits, labels = reloaded_logits(folder / "checkpoint", rows), rows.labels.numpy()
-    score = METRICS[workspace.task.metric].score(logits, labels)
-    return score, save_predictions(folder / "predictions", "test", logits, labels)
+def _open_test(forms: Forms, form: str) -> tuple[float, str]:
+    if form == "onnx-int8":
+        return forms.score(forms.open(form, threads=1), "test", "test")
+    return forms.score_checkpoint("test")
 
 
 def _trained(folder: Path) -> dict[str, Any] | None:

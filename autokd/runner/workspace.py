@@ -10,14 +10,15 @@ from pathlib import Path
 
 import torch
 
-from autokd.contracts import Context, Rows, Sizes, Slot
+from autokd.contracts import BaseModel, Context, Rows, Sizes, Slot
 from autokd.core.errors import SpecError, unknown
 from autokd.core.job import TrialSpec
 from autokd.core.seeds import Seeds
-from autokd.core.shape import EncoderShape
 from autokd.core.task import Problem, Split, Task
 from autokd.engine.tokens import encode
-from autokd.models.hub import load_pretrained
+from autokd.models.bases import base_shape, describe, load_base
+from autokd.models.slots import shape_of_slot
+from autokd.pipeline import Pipeline
 from autokd.tasks.frozen import thaw
 
 
@@ -71,7 +72,15 @@ class Workspace:
 
     def base(self, name: str, seeds: Seeds) -> Slot:
         """A base model with a head for this task."""
-        return load_pretrained(Path(self.asset(name)), self.task.n_outputs, seeds)
+        return load_base(self.asset(name), self.task.n_outputs, seeds, self.task.label_names)
+
+    def describe(self, name: str) -> BaseModel:
+        """What a base model is, for this task."""
+        return describe(name, self.asset(name), self.task.problem, self.task.label_names)
+
+    def bases(self, pipeline: Pipeline) -> dict[str, BaseModel]:
+        """What the pretrained models are that a pipeline names."""
+        return {name: self.describe(name) for name in pipeline.base_models()}
 
     def encode(self, split: Split, slot: Slot) -> Rows:
         """Tokenise rows for a slot's tokenizer."""
@@ -88,9 +97,17 @@ class Workspace:
         return self.encode(getattr(self.task, split), slot)
 
     def sizes(self, base: Slot) -> Sizes:
-        """Where a forecast starts: the training rows and the shape of the base model."""
+        """Where a forecast starts: the rows to train on, and the shapes of the base models."""
         lengths = self.rows("train", base).lengths.double()
-        return Sizes(len(lengths), float(lengths.mean()), EncoderShape.from_json(base.config))
+        bases = self.bases(Pipeline.from_json(self.spec.pipeline))
+        return Sizes(
+            len(lengths),
+            float(lengths.mean()),
+            shape_of_slot(base),
+            bases={name: base_shape(self.asset(name), self.task.n_outputs) for name in bases},
+            tuned=frozenset(name for name, found in bases.items() if found.is_tuned),
+            unlabelled=self.task.n_unlabelled,
+        )
 
     def median_length(self, slot: Slot) -> int:
         """The task's median number of tokens per row."""
@@ -119,6 +136,7 @@ class Workspace:
             precision=self.precision,
             report=report,
             should_pause=should_pause,
+            describe=self.describe,
         )
 
 

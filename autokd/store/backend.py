@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,15 +11,18 @@ from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
 from optuna.storages.journal._file import BaseJournalFileLock
 from sqlalchemy import event
 
+from autokd.core.disk import NO_ROOM
 from autokd.core.errors import AutokdError, StorageError
 from autokd.store.files import Location, redacted
 
 _BUSY_SECONDS = 30.0
+_JOURNAL_START = b'{"op_code":'
 
 
 def connect(storage: str, *, create: bool) -> BaseStorage:
@@ -54,10 +58,21 @@ def reported(storage: str) -> Iterator[None]:
             f"the storage {redacted(storage)!r} needs a database driver for Python; pip install psycopg[binary]."
         ) from None
     except Exception as error:
-        first = (str(error).strip().splitlines() or [""])[0]
-        text = redacted(f"the storage {storage!r} failed: {type(error).__name__}: {first}")
         # The original is left out on purpose: database drivers print the whole URL.
-        raise StorageError(text) from None
+        raise StorageError(redacted(f"the storage {storage!r} {_reason(error)}")) from None
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong below Optuna, which wraps some errors of a database into one that explains nothing."""
+    chain = [error]
+    while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
+        chain.append(below)
+    if any(text in str(one) for one in chain for text in (NO_ROOM, "disk is full")):
+        return "cannot be written: the disk is full."
+    told = next((one for one in chain if not isinstance(one, StorageInternalError)), error)
+    # What the database itself said, or the operating system, without its wrapper's words.
+    said = str(getattr(told, "orig", None) or getattr(told, "strerror", None) or told).strip()
+    return f"failed: {(said.splitlines() or [type(told).__name__])[0].rstrip('.')}."
 
 
 def _sqlite(url: str) -> RDBStorage:
@@ -97,15 +112,44 @@ class _KernelLock(BaseJournalFileLock):
         self._lock.release()
 
 
+class _WholeLines(JournalFileBackend):
+    """Takes back the part of a line that a full disk let through: the next line would be lost behind it."""
+
+    def __init__(self, path: str, lock: _KernelLock) -> None:
+        super().__init__(path, lock_obj=lock)
+        self._path, self._guard = Path(path), lock
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._guard.acquire()  # its holder may take it again
+        try:
+            size = self._path.stat().st_size
+            try:
+                super().append_logs(logs)
+            except OSError:
+                os.truncate(self._path, size)
+                raise
+        finally:
+            self._guard.release()
+
+
 def _journal(path: Path) -> JournalStorage:
     lock = _KernelLock(path)
     if path.is_file():
         lock.acquire()
         try:
+            _refuse_other_file(path)
             cut_torn_line(path)
         finally:
             lock.release()
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
+    return JournalStorage(_WholeLines(str(path), lock))
+
+
+def _refuse_other_file(path: Path) -> None:
+    """Raises StorageError for somebody else's file, such as a program's log: a journal's lines are Optuna's own."""
+    with path.open("rb") as file:
+        start = file.read(len(_JOURNAL_START))
+    if not _JOURNAL_START.startswith(start):
+        raise StorageError(f"a journal holds what Optuna wrote and nothing else, but {str(path)!r} is another file.")
 
 
 def cut_torn_line(path: Path) -> None:

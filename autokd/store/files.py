@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from autokd.core.errors import UsageError
+from autokd.core.errors import StorageError, UsageError
 
 DEFAULT_STORAGE = "sqlite:///studies/autokd.db"
 _PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/?#@\s]*:)[^@\s]*@")
@@ -57,6 +58,21 @@ def files_root(storage: str, artifacts: str | Path | None = None) -> Path:
     if path is None:
         raise UsageError(f"a storage on a server needs a folder for its files (artifacts): {redacted(storage)!r}.")
     return path.absolute().with_name(path.name + ".files")
+
+
+def make_root(storage: str, artifacts: str | Path | None = None) -> Path:
+    """``files_root``, made where it was missing. Raises StorageError where nothing can be written there."""
+    root = files_root(storage, artifacts)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"a study's files need a folder that can be written to, but {str(root)!r} is none: {error.strerror} "
+            "(--storage and --artifacts say where it is)."
+        ) from error
+    return root
 
 
 def redacted(text: str) -> str:

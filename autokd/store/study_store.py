@@ -69,7 +69,7 @@ class StudyStore:
         """
         backend = connect(storage, create=True)
         with reported(storage):
-            study_id = _new_study(backend, settings)
+            study_id = new_study(backend, settings)
             first = {"schema": SCHEMA, "created": iso(datetime.now(UTC)), "holes": [hole.to_json() for hole in holes]}
             if artifacts is not None:
                 first["artifacts"] = str(Path(artifacts).absolute())
@@ -251,12 +251,15 @@ class StudyStore:
     def _check_schema(self, name: str) -> None:
         found = self._attributes.get("schema")
         if found is None or "settings" not in self._attributes:
-            raise StorageError(f"the Optuna study {name!r} was not made by autokd.")
+            raise StorageError(
+                f"the Optuna study {name!r} was not made by autokd, or its making was cut short; in the latter case "
+                f"`autokd search --study {name}` begins it again."
+            )
         if found != SCHEMA:
             raise StorageError(f"study {name!r} has schema {found}, but this version of autokd reads schema {SCHEMA}.")
 
 
-def _new_study(backend: BaseStorage, settings: StudySettings) -> int:
+def new_study(backend: BaseStorage, settings: StudySettings) -> int:
     """Optuna's number of a new study, or of an empty one that a killed driver had only begun to make."""
     directions = [StudyDirection[OBJECTIVES[name].upper()] for name in settings.objectives]
     study = optuna.create_study(storage=backend, study_name=settings.study, directions=directions, load_if_exists=True)

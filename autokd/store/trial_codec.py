@@ -106,7 +106,8 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         params=dict(trial.params),
         values=attributes.get("metrics", {}),
         constraints={name: value for name, value in trial.constraints.items() if name != OUTSIDE},
-        error=attributes.get("error", ""),
+        # An error that was written without the state behind it (a full disk) is not the trial's: it will go on.
+        error=attributes.get("error", "") if state == "failed" else "",
         started=iso(trial.datetime_start),
         **plan,
         **outcome,

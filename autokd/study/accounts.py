@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autokd.core.budget import Budget
-from autokd.core.job import Job
+from autokd.core.job import ALONE, Job
 from autokd.core.record import TrialRecord
 from autokd.study.forecast import Forecast, calibrate
 from autokd.study.ledger import Ledger, Spent, purse
@@ -81,9 +81,10 @@ class Accounts:
                 self._stopped.add(job_id)
 
     def stop_overdrawn(self) -> None:
-        """Ask those jobs to stop for which there is no budget left."""
+        """Ask those jobs to stop for which there is no budget left. Measurements are short, and end by themselves."""
         now = self.purse()
-        self.stop([name for name, flight in self.flights.items() if must_stop(now, self.remaining(flight))])
+        flights = {name: flight for name, flight in self.flights.items() if flight.job.kind not in ALONE}
+        self.stop([name for name, flight in flights.items() if must_stop(now, self.remaining(flight))])
 
     # ------------------------------------------------------------------------------------------ forecasts
 

@@ -10,20 +10,25 @@ from typing import Any, Protocol
 
 import torch
 
-from autokd.contracts import Sizes
+from autokd.contracts import BaseModel, Sizes
 from autokd.core.canonical import Json, digest
 from autokd.core.errors import SpecError, unknown
 from autokd.core.job import TrialSpec
 from autokd.core.settings import StudySettings
-from autokd.core.shape import EncoderShape
+from autokd.core.shape import EncoderShape, speed_key
 from autokd.core.task import Task
+from autokd.deploy.forms import onnx_missing
 from autokd.measure.cost import count_parameters
+from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
-from autokd.models.hub import read_config, shape_of
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_key, prefix_ready
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
+
+# Measured for a student of three layers of MiniLM on one core of a small server; a study learns its own.
+DEPLOY_SECONDS = 40.0
+LATENCY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class Appraisal:
     ``prefix`` names the artifact of its shared stages (empty: it has none) and ``prefix_macs`` what they train;
     ``macs`` is what the other stages train. ``values`` holds ``params`` and ``macs`` of the student as far as its
     shape is known beforehand; ``teacher`` is the name of its first base model.
+    ``shape`` is the key of its student's shape and form (``Outcome.shape``), empty where that is not known beforehand.
     """
 
     pipeline: Mapping[str, Json]
@@ -41,6 +47,7 @@ class Appraisal:
     macs: float
     values: Mapping[str, float] = field(default_factory=dict)
     teacher: str = ""
+    shape: str = ""
 
     @property
     def content(self) -> str:
@@ -63,6 +70,14 @@ class Appraiser(Protocol):
     def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
         """Whether the pipeline's shared stages have been made and lie on disk."""
 
+    @property
+    def deploy_seconds(self) -> float:
+        """Wall seconds that deploying one checkpoint takes, before one was deployed: a guess."""
+
+    @property
+    def latency_seconds(self) -> float:
+        """Wall seconds that measuring the latency of one shape takes: a guess."""
+
 
 @dataclass(frozen=True)
 class PipelineAppraiser:
@@ -79,13 +94,16 @@ class PipelineAppraiser:
         # Defaults are filled in first: a model that is not named at all is ``auto`` too.
         named = with_teacher(Pipeline.from_json(pipeline).to_json(), self.settings.teachers[0])
         built = Pipeline.from_json(named)
-        built.check(task_facts(self.task))
+        if built.form == "onnx-int8" and (why := onnx_missing()):
+            raise SpecError(f"the form 'onnx-int8' needs packages that are not installed here: {why}")
         models = built.base_models()
         for name in models:
             if name not in self.settings.assets:
                 raise SpecError(unknown("base model of this study", name, self.settings.assets))
+        bases = {name: self._describe(name) for name in models}
+        built.check(task_facts(self.task), bases)
         resolved = built.to_json()
-        sizes = Sizes(self.settings.train_rows, self.settings.mean_length, self._shape(models[0]))
+        sizes = self._sizes(bases)
         rest, after = built.forecast(sizes, built.n_shared)
         whole, _ = built.forecast(sizes)
         return Appraisal(
@@ -95,10 +113,12 @@ class PipelineAppraiser:
             macs=rest.macs,
             values=self._student_values(after.student),
             teacher=models[0],
+            shape="" if after.student is None else speed_key(after.student, built.form),
         )
 
     def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:
-        return self.appraise(control(pipeline, name, self.task.problem))
+        further = self.settings.unlabelled_rows / max(1, self.settings.train_rows)
+        return self.appraise(control(pipeline, name, self.task.problem, further))
 
     def spec(self, pipeline: Mapping[str, Any], replicate: int) -> TrialSpec:
         return TrialSpec(
@@ -111,13 +131,34 @@ class PipelineAppraiser:
             max_length=self.settings.max_length,
             precision=self.settings.precision,
             method_files=self.settings.method_files,
+            trust_remote_code=self.settings.trust_remote_code,
         )
 
     def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
         return prefix_ready(self.spec(pipeline, 0))
 
-    def _shape(self, model: str) -> EncoderShape:
-        return shape_of(read_config(Path(self.settings.assets[model])), self.task.n_outputs)
+    @property
+    def deploy_seconds(self) -> float:
+        return DEPLOY_SECONDS
+
+    @property
+    def latency_seconds(self) -> float:
+        return LATENCY_SECONDS
+
+    def _describe(self, model: str) -> BaseModel:
+        return describe(model, self.settings.assets[model], self.task.problem, self.task.label_names)
+
+    def _sizes(self, bases: Mapping[str, BaseModel]) -> Sizes:
+        """Where the forecast of a pipeline that names these models begins; the first one is its teacher."""
+        shapes = {name: base_shape(self.settings.assets[name], self.task.n_outputs) for name in bases}
+        return Sizes(
+            self.settings.train_rows,
+            self.settings.mean_length,
+            next(iter(shapes.values())),
+            unlabelled=self.settings.unlabelled_rows,
+            bases=shapes,
+            tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
+        )
 
     def _student_values(self, shape: EncoderShape | None) -> dict[str, float]:
         if shape is None:

@@ -16,9 +16,12 @@ from autokd.recommend.proposals import propose
 from autokd.space import Space
 from autokd.study.appraise import Appraisal, Appraiser
 from autokd.study.causes import LOST
+from autokd.study.frontier import SEARCHED
+from autokd.study.queue import Waiting
 
 RANDOM_EVERY = 10  # the study's own random arm: one search trial in ten ...
 _RANDOM_AT = 4  # ... the fifth of each ten, so that short studies have one too
+_FLOAT_BYTES = 4
 
 Allowed = Callable[[Appraisal, float], bool]  # an appraisal, and the device seconds already spent on it
 
@@ -29,6 +32,7 @@ class Candidate:
 
     ``rests`` is a paused trial that goes on under its own number; ``continues`` one that ended as a budget was spent
     and whose work a new trial takes up.
+    ``asked`` is the entry of the queue that it came from.
     """
 
     appraisal: Appraisal
@@ -36,6 +40,7 @@ class Candidate:
     role: Role
     rests: TrialRecord | None = None
     continues: TrialRecord | None = None
+    asked: Waiting | None = None
 
 
 class Candidates:
@@ -69,17 +74,23 @@ class Candidates:
                 found.append(f"{name}={option}")
         return tuple(found)
 
+    def legal(self) -> tuple[Appraisal, ...]:
+        """The simplest legal pipeline of each option of the space."""
+        found = (self._judge(params, self._space.decode(params)) for _, _, params in self._space.examples())
+        return tuple(appraisal for appraisal in found if appraisal is not None)
+
     def draw(self, records: Sequence[TrialRecord], waiting: Sequence[Candidate], allowed: Allowed) -> Candidate | None:
         """The next search trial, None where there is none that ``allowed`` lets pass.
 
         ``waiting`` are candidates drawn before that have not started; they count as tried.
         """
         searched = [r for r in records if r.role in ("search", "random")]
-        tried = {self._content(r) for r in searched if not r.error.startswith(LOST)}
+        tried = {self._content(r) for r in records if r.role in SEARCHED and not r.error.startswith(LOST)}
         tried |= {candidate.appraisal.content for candidate in waiting}
         count = len(searched) - sum(r.error.startswith(LOST) for r in searched) + len(waiting)
         for index, record in enumerate(self._unfinished):
-            appraisal = self._judge(record.params, record.pipeline)
+            asked = record.role == "enqueued"  # whoever asked for it need not keep the constraints
+            appraisal = self._legal(record.pipeline) if asked else self._judge(record.params, record.pipeline)
             if appraisal is not None and allowed(appraisal, record.device_seconds):
                 del self._unfinished[index]
                 rests, continues = (record, None) if record.state == "paused" else (None, record)
@@ -90,6 +101,18 @@ class Candidates:
                 del self._again[index]
                 return Candidate(appraisal, params, role)
         return self._propose(records, tried, count, allowed)
+
+    def asked(self, queue: Sequence[Waiting], waiting: Sequence[Candidate], allowed: Allowed) -> Candidate | None:
+        """The first pipeline of a queue that ``allowed`` lets pass, None where there is none.
+
+        It need not lie in the space, nor keep the constraints. ``waiting`` as in ``draw``.
+        """
+        begun = {candidate.asked.file for candidate in waiting if candidate.asked is not None}
+        for entry in queue:
+            appraisal = self._legal(entry.pipeline) if entry.file not in begun else None
+            if appraisal is not None and allowed(appraisal, 0.0):
+                return Candidate(appraisal, entry.params or {}, "enqueued", asked=entry)
+        return None
 
     def _propose(
         self, records: Sequence[TrialRecord], tried: set[str], count: int, allowed: Allowed
@@ -123,14 +146,27 @@ class Candidates:
         return self._judged[key]
 
     def _appraised(self, pipeline: Mapping[str, Any]) -> Appraisal | None:
+        found = self._legal(pipeline)
+        if found is None:
+            return None
+        values = {**_least_size(found), **found.values}
+        broken = any(excess > 0 for excess in excesses(self._settings.constraints, values).values())
+        return None if broken else found
+
+    def _legal(self, pipeline: Mapping[str, Any]) -> Appraisal | None:
         try:
-            found = self._appraiser.appraise(pipeline)
+            return self._appraiser.appraise(pipeline)
         except SpecError:
             return None
-        broken = any(excess > 0 for excess in excesses(self._settings.constraints, found.values).values())
-        return None if broken else found
 
     def _content(self, record: TrialRecord) -> str:
         if record.number not in self._contents:
             self._contents[record.number] = digest(record.pipeline)
         return self._contents[record.number]
+
+
+def _least_size(appraisal: Appraisal) -> dict[str, float]:
+    """What a checkpoint of float32 weights takes on disk at least, where its parameters are known beforehand."""
+    if appraisal.pipeline.get("form", "float32") != "float32" or "params" not in appraisal.values:
+        return {}
+    return {"size_bytes": _FLOAT_BYTES * appraisal.values["params"]}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
+from typing import Any
 
-from autokd.core.record import Finalist, TrialRecord
+from autokd.core.record import Finalist, Form, TrialRecord
 from autokd.study.causes import CRASHED, LOST
 from autokd.study.frontier import dominates, point
 from autokd.study.plan import CONTROLS, N_SEEDS, Plan
@@ -16,6 +18,7 @@ _MAX_LOSSES = 2  # a run whose worker died under it more often is given up; kill
 
 Interval = Callable[[Sequence[TrialRecord]], tuple[float, float, float]]
 Costs = Callable[[TrialRecord, str], float]
+Deployed = Mapping[str, Mapping[str, Any]]
 
 
 def group_cost(finalist: TrialRecord, costs: Costs, seeds: int, *, controls: bool) -> float:
@@ -64,34 +67,89 @@ def completed(records: Sequence[TrialRecord], finalist: int) -> set[tuple[str, i
 
 
 def finalists(
-    plan: Plan, records: Mapping[int, TrialRecord], objectives: Sequence[str], interval: Interval
+    plan: Plan,
+    records: Mapping[int, TrialRecord],
+    objectives: Sequence[str],
+    interval: Interval,
+    deployed: Deployed = MappingProxyType({}),
 ) -> tuple[Finalist, ...]:
-    """The confirmed frontier: finalists by their means over seeds, without those that another one dominates."""
-    found = [_result(_complete(records, number, "", plan.seeds), number, "", interval) for number in plan.finalists]
-    known = [finalist for finalist in found if finalist is not None]
-    points = {each.trial: point(each.to_json(), objectives) for each in known}
-    kept = [f for f in known if not any(dominates(other, points[f.trial]) for other in points.values())]
-    return tuple(sorted(kept, key=lambda f: -f.valid_score))
+    """The confirmed frontier: finalists by their means over seeds, without those that another one dominates.
+
+    ``deployed`` holds what ``Memory.deployed`` does: sizes and latencies of the seeds that ship.
+    """
+    found = [
+        _result(runs, number, "", interval, deployed.get(str(_ships(runs).number), {}))
+        for number, runs in _confirmed(plan, records, objectives)
+    ]
+    return tuple(sorted(found, key=lambda f: -f.valid_score))
 
 
-def controls(plan: Plan, records: Mapping[int, TrialRecord], interval: Interval) -> tuple[Finalist, ...]:
-    """The controls of the first finalist; ``trial`` is the number of the seed whose checkpoint ships."""
-    if not plan.finalists:
-        return ()
-    first = plan.finalists[0]
-    found = [_result(_complete(records, first, name, plan.seeds), None, name, interval) for name in CONTROLS]
-    return tuple(control for control in found if control is not None)
+def controls(
+    plan: Plan,
+    records: Mapping[int, TrialRecord],
+    interval: Interval,
+    objectives: Sequence[str] = (),
+    deployed: Deployed = MappingProxyType({}),
+) -> tuple[Finalist, ...]:
+    """The controls of the first finalist; ``trial`` is the number of the seed whose checkpoint ships.
+
+    A control that was not deployed itself has the latencies of a confirmed finalist of its size.
+    """
+    likes = [_ships(runs) for _, runs in _confirmed(plan, records, objectives)]
+    found = []
+    for runs in _controls(plan, records):
+        like = next((str(r.number) for r in likes if _size(r) == _size(_ships(runs))), "")
+        measured = deployed.get(str(_ships(runs).number)) or {**deployed.get(like, {}), "forms": ()}
+        found.append(_result(runs, None, runs[0].name, interval, measured))
+    return tuple(found)
 
 
-def _result(runs: Sequence[TrialRecord], number: int | None, name: str, interval: Interval) -> Finalist | None:
-    if not runs:
-        return None
-    ships = max(runs, key=lambda r: (r.values["valid_score"], -r.replicate))
+def shipping(plan: Plan, records: Mapping[int, TrialRecord], objectives: Sequence[str]) -> tuple[TrialRecord, ...]:
+    """The runs whose checkpoints have to be deployed: of the confirmed frontier the seeds that ship, and of the
+    controls those that are of another size than all of these."""
+    front = [_ships(runs) for _, runs in _confirmed(plan, records, objectives)]
+    sizes = {_size(record) for record in front}
+    others = [_ships(runs) for runs in _controls(plan, records)]
+    return (*front, *(record for record in others if front and _size(record) not in sizes))
+
+
+def _confirmed(
+    plan: Plan, records: Mapping[int, TrialRecord], objectives: Sequence[str]
+) -> list[tuple[int, list[TrialRecord]]]:
+    """Finalists that no other one dominates, each with its complete runs."""
+    groups = [(n, runs) for n in plan.finalists if (runs := _complete(records, n, "", plan.seeds))]
+    points = {number: point({**_ships(runs).values, **_mean(runs)}, objectives) for number, runs in groups}
+    return [(n, runs) for n, runs in groups if not any(dominates(other, points[n]) for other in points.values())]
+
+
+def _controls(plan: Plan, records: Mapping[int, TrialRecord]) -> list[list[TrialRecord]]:
+    first = plan.finalists[:1]
+    found = [_complete(records, number, name, plan.seeds) for number in first for name in CONTROLS]
+    return [runs for runs in found if runs]
+
+
+def _ships(runs: Sequence[TrialRecord]) -> TrialRecord:
+    return max(runs, key=lambda r: (r.values["valid_score"], -r.replicate))
+
+
+def _mean(runs: Sequence[TrialRecord]) -> dict[str, float]:
+    return {"valid_score": fmean(r.values["valid_score"] for r in runs)}
+
+
+def _size(record: TrialRecord) -> tuple[float, float, str]:
+    return record.values["params"], record.values["macs"], record.pipeline.get("form", "float32")
+
+
+def _result(
+    runs: Sequence[TrialRecord], number: int | None, name: str, interval: Interval, measured: Mapping[str, Any]
+) -> Finalist:
+    ships = _ships(runs)
     mean, low, high = interval(runs)
+    speed = measured.get("values", {})
     return Finalist(
         trial=ships.number if number is None else number,
         pipeline=ships.pipeline,
-        valid_score=fmean(r.values["valid_score"] for r in runs),
+        valid_score=_mean(runs)["valid_score"],
         test_score=mean,
         test_low=low,
         test_high=high,
@@ -100,6 +158,14 @@ def _result(runs: Sequence[TrialRecord], number: int | None, name: str, interval
         checkpoint=ships.checkpoint,
         n_seeds=len(runs),
         name=name,
+        form=ships.pipeline.get("form", "float32"),
+        size_bytes=ships.values.get("size_bytes", 0.0),
+        latency_ms=speed.get("latency_ms"),
+        latency_p90_ms=speed.get("latency_p90_ms"),
+        teacher_latency_ms=speed.get("teacher_latency_ms"),
+        speedup=speed.get("speedup"),
+        forms=tuple(Form(**form) for form in measured.get("forms", ())),
+        fastest=measured.get("fastest", ""),
     )
 
 

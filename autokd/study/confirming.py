@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from autokd.core.job import Job
 from autokd.core.record import TrialRecord
 from autokd.study import confirm
 from autokd.study.appraise import Appraisal
+from autokd.study.deploying import Deploying
 from autokd.study.frontier import frontier, ranked
 from autokd.study.parts import Parts
 from autokd.study.plan import CONTROLS, MAX_FINALISTS, N_SEEDS, Plan
@@ -20,8 +22,8 @@ _ROOM = 1.2  # what is set aside for one finalist where only trials are limited,
 class Confirming:
     """Chooses finalists, forecasts what confirming them costs, and starts the runs."""
 
-    def __init__(self, parts: Parts, prefixes: Prefixes) -> None:
-        self._parts, self._prefixes = parts, prefixes
+    def __init__(self, parts: Parts, prefixes: Prefixes, deploying: Deploying) -> None:
+        self._parts, self._prefixes, self._deploying = parts, prefixes, deploying
         self._appraisals: dict[tuple[int, str], Appraisal] = {}
         self._front_of: tuple[TrialRecord, ...] | None = None  # of which records _front is the frontier
         self._front: tuple[TrialRecord, ...] = ()
@@ -46,13 +48,18 @@ class Confirming:
         return Plan((*plan.finalists, *later)[:MAX_FINALISTS], plan.seeds)
 
     def forecast(self, typical: float) -> float:
-        """Device seconds that confirming will take as things stand; ``typical`` is a trial's cost, for the start."""
+        """Device seconds that confirming and deploying will take as things stand.
+
+        ``typical`` is a trial's cost, for the start.
+        """
         smallest = (N_SEEDS - 1 + len(CONTROLS) * N_SEEDS) * typical
-        return max(confirm.plan_cost(self._ranked(), self._cost), smallest)
+        deploying = max(len(self._ranked()), 1) * self._deploying.cost_each
+        return max(confirm.plan_cost(self._ranked(), self._cost), smallest) + deploying
 
     def checks(self, plan: Plan) -> tuple[Check, ...]:
         """The runs that are still to do, most important first."""
-        return confirm.checks(plan, self._parts.by_number(), self._cost)
+        found, deploying = confirm.checks(plan, self._parts.by_number(), self._cost), self._deploying.cost_each
+        return tuple(c if c.opened else replace(c, group_cost=c.group_cost + deploying) for c in found)
 
     def begin(self) -> None:
         """The search is over: choose the finalists, and how many seeds the budget holds."""
@@ -62,11 +69,12 @@ class Confirming:
             # Only trials are limited: confirming may take its usual share of the whole, and what one finalist needs.
             spent = accounts.ledger.spent.device_seconds
             least = _ROOM * confirm.group_cost(order[0], self._cost, N_SEEDS, controls=True)
-            memory.keep_confirm_limit(max(spent / (1 - RESERVE_MOST), spent + least))
+            memory.keep_confirm_limit(max(spent / (1 - RESERVE_MOST), spent + least + self._deploying.cost_each))
         elif order:
             dearest = max(self._cost(order[0], name) for name in CONTROLS)
             done = confirm.completed(self._parts.store.records(), order[0].number)
-            fit = n_seeds(accounts.purse().free, self._cost(order[0], ""), dearest, N_SEEDS, done)
+            free = accounts.purse().free - self._deploying.cost_each
+            fit = n_seeds(free, self._cost(order[0], ""), dearest, N_SEEDS, done)
             # Seeds that an earlier, smaller budget has paid for stay in the result.
             seeds = max(fit, *(replicate + 1 for name, replicate in done if not name), 1)
             if seeds < N_SEEDS:

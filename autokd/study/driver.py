@@ -8,19 +8,23 @@ books are kept. Errors of the study itself are kept too, and raised by ``conclud
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from autokd.core.budget import Budget
-from autokd.core.errors import AutokdError
+from autokd.core.disk import refusal
+from autokd.core.errors import AutokdError, StorageError
 from autokd.core.job import Job, Outcome, Progress
+from autokd.core.record import TrialRecord
 from autokd.store.study_store import StudyStore
-from autokd.study.accounts import Accounts, Flight
+from autokd.study.accounts import Accounts
 from autokd.study.candidates import Candidates
 from autokd.study.causes import LOST
+from autokd.study.clock import Forward
 from autokd.study.frontier import SEARCHED
 from autokd.study.jobs import JobMaker
 from autokd.study.ledger import binding
+from autokd.study.measuring import Landed, Measuring
 from autokd.study.memory import Memory
 from autokd.study.parts import Parts
 from autokd.study.prefixes import Prefixes
@@ -49,15 +53,16 @@ class StudyDriver:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._maker, self._places = store, maker, maker.places
-        self._listener, self._clock = listener, clock
+        self._listener, self._clock = listener, Forward(clock)
         recover(store, self._places, maker.share)
         queue_unfinished(store, self._places, candidates)
         budget = Budget.parse(store.settings.budget)
         self._memory = Memory(store)
-        self._accounts = Accounts(budget, maker.capacity, clock, spent_before(store))
+        self._accounts = Accounts(budget, maker.capacity, self._clock, spent_before(store))
         parts = Parts(store, self._memory, self._accounts, candidates, maker)
         self._prefixes = Prefixes(parts)
-        self._starter = Starter(parts, self._prefixes)
+        self._measuring = Measuring(parts)
+        self._starter = Starter(parts, self._prefixes, self._measuring)
         self._unit = budget.limits[0].unit
         self._failure: AutokdError | None = None
         self._interrupted = False
@@ -100,8 +105,12 @@ class StudyDriver:
                 case "prefix":
                     stopping = self._interrupted or self._failure is not None
                     self._prefixes.done(flight, outcome, seconds, stopping=stopping)
+                case "latency":
+                    self._settle(self._measuring.done(flight, outcome, seconds))
+                case "deploy":
+                    self._starter.deployed(flight, outcome, seconds)
                 case _:
-                    self._trial_done(flight, outcome, seconds)
+                    self._settle(self._measuring.admit(Landed(flight, outcome, seconds)))
         self._show(f"{job_id} {outcome.state}" + (f": {outcome.error}" if outcome.error else ""))
 
     def tick(self) -> None:
@@ -136,6 +145,9 @@ class StudyDriver:
         Raises what went wrong with the study itself, if something did.
         """
         self._journal()
+        for landed in self._measuring.waiting:  # finished, but for a latency: its folder says so
+            record = self._record(landed)
+            self._store.pause(record.number, device_seconds=record.device_seconds + landed.seconds)
         if self._failure is not None:
             raise self._failure
         if self._interrupted:
@@ -171,15 +183,20 @@ class StudyDriver:
             self._memory.keep_probe(float(outcome.values["seconds_per_mac"]), seconds)
             self._learn()
 
-    def _trial_done(self, flight: Flight, outcome: Outcome, seconds: float) -> None:
-        assert flight.number is not None
-        record = next(r for r in self._store.records() if r.number == flight.number)
-        spent = self._accounts.ledger.spent.of(self._unit)
-        told = settle(self._store, record, outcome, seconds, flight.job.devices, spent)
-        if told.state == "complete":
-            self._learn()
+    def _settle(self, trials: Sequence[Landed]) -> None:
+        for landed in trials:
+            spent = self._accounts.ledger.spent.of(self._unit)
+            devices = landed.flight.job.devices
+            told = settle(self._store, self._record(landed), landed.outcome, landed.seconds, devices, spent)
+            for text in landed.outcome.notes:
+                self._memory.note(text)
+            if told.state == "complete":
+                self._learn()
         self._sweep()
         self._give_up_if_hopeless()
+
+    def _record(self, landed: Landed) -> TrialRecord:
+        return next(r for r in self._store.records() if r.number == landed.flight.number)
 
     def _give_up_if_hopeless(self) -> None:
         searched = [r for r in self._store.records() if r.role in SEARCHED]
@@ -206,8 +223,8 @@ class StudyDriver:
         """The study's own errors wait until the workers are quiet."""
         try:
             yield
-        except AutokdError as error:
-            self._failure = error
+        except (AutokdError, OSError) as error:
+            self._failure = error if isinstance(error, AutokdError) else StorageError(refusal(error))
             self._accounts.stop(tuple(self._accounts.flights))
 
     def _journal(self) -> None:
@@ -221,6 +238,8 @@ class StudyDriver:
             return "probe"
         if not self._memory.prefixes:
             return "teacher"
+        if any(flight.job.kind == "deploy" for flight in self._accounts.flights.values()):
+            return "deploy"
         return "search" if self._memory.plan is None else "confirm"
 
     def _show(self, message: str) -> None:

@@ -8,7 +8,7 @@ from autokd.core.errors import AutokdError
 from autokd.core.record import Finalist, TrialRecord
 from autokd.deploy.gate import load_predictions
 from autokd.measure.intervals import interval
-from autokd.measure.metrics import METRICS
+from autokd.measure.metrics import find_metric
 from autokd.store.importance import importances
 from autokd.store.study_store import StudyStore
 from autokd.study.appraise import Appraiser
@@ -16,6 +16,7 @@ from autokd.study.confirm import Interval, controls, finalists
 from autokd.study.frontier import SEARCHED
 from autokd.study.memory import Memory
 from autokd.study.plan import CONTROLS, Plan
+from autokd.study.shapes import teacher_of
 
 
 def scored_interval(metric: str) -> Interval:
@@ -23,7 +24,7 @@ def scored_interval(metric: str) -> Interval:
 
     def of(runs: Sequence[TrialRecord]) -> tuple[float, float, float]:
         loaded = [load_predictions(run.predictions["test"]) for run in runs]
-        return interval(METRICS[metric], loaded[0][1], [logits for logits, _ in loaded])
+        return interval(find_metric(metric), loaded[0][1], [logits for logits, _ in loaded])
 
     return of
 
@@ -33,10 +34,10 @@ def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
     memory = Memory(store)
     records = {record.number: record for record in store.records()}
     plan = memory.plan or Plan(())
-    confirmed = finalists(plan, records, store.settings.objectives, of)
+    confirmed = finalists(plan, records, store.settings.objectives, of, memory.deployed)
     if not confirmed:
         raise AutokdError(_why_nothing(store))
-    found = controls(plan, records, of)
+    found = controls(plan, records, of, store.settings.objectives, memory.deployed)
     for text in _notes(plan, confirmed, found, records):
         memory.note_ending(text)
     memory.keep_result(
@@ -45,8 +46,18 @@ def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
             "controls": [control.to_json() for control in found],
             "prefix": appraiser.appraise(confirmed[0].pipeline).prefix,
             "importances": importances(store),
+            "teacher": _teacher(confirmed, memory),
         }
     )
+
+
+def _teacher(front: Sequence[Finalist], memory: Memory) -> dict[str, float]:
+    """Latency and size of the teacher of the best finalist that was deployed, as they were measured beside it."""
+    wanted = teacher_of(front[0].pipeline)
+    for each in memory.deployed.values():
+        if each["values"] and each["teacher"] == wanted:
+            return {name: each["values"][f"teacher_{name}"] for name in ("latency_ms", "latency_p90_ms", "size_bytes")}
+    return {}
 
 
 def _notes(
@@ -60,6 +71,9 @@ def _notes(
         if finalist.n_seeds < plan.seeds:
             name = finalist.name or f"trial {finalist.trial}"
             notes.append(f"{name} was confirmed with {finalist.n_seeds} instead of {plan.seeds} seeds.")
+    idle = [f.name or f"trial {f.trial}" for f in (*front, *found) if f.latency_ms is None]
+    if idle:
+        notes.append(f"Not deployed, so without latencies: {', '.join(idle)}.")
     confirmed = {r.confirms for r in records.values() if r.role == "confirm" and r.state == "complete"}
     beaten = sorted(confirmed - {finalist.trial for finalist in front} - {None}, key=str)
     if beaten:

@@ -10,7 +10,8 @@ from autokd.core.objectives import MEASURED, pareto
 from autokd.core.record import TrialRecord
 from autokd.core.settings import OBJECTIVES
 
-SEARCHED = ("search", "random", "imported")
+SEARCHED = ("search", "random", "enqueued", "imported")
+_LEAST_COST = 1e-6  # costs are compared on a logarithmic scale
 
 Point = tuple[float, ...]
 
@@ -72,7 +73,7 @@ def _unit_points(front: Sequence[TrialRecord], objectives: Sequence[str]) -> dic
     for record in front:
         coordinates = point(record.values, objectives)
         raw[record.number] = tuple(
-            value if OBJECTIVES[name] == "maximize" else math.log(max(value, 1.0))
+            value if OBJECTIVES[name] == "maximize" else math.log(max(value, _LEAST_COST))
             for name, value in zip(objectives, coordinates, strict=True)
         )
     lows = [min(axis) for axis in zip(*raw.values(), strict=True)]

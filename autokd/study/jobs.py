@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from autokd.core.job import Job, JobKind
+from autokd.core.latency import LatencySpec
+from autokd.core.record import TrialRecord
 from autokd.core.settings import StudySettings
 from autokd.study.appraise import Appraisal, Appraiser
 from autokd.study.places import Places, clear_stop
@@ -62,6 +65,21 @@ class JobMaker:
         folder = self.places.trial(folder_number)
         return self._job(f"trial-{number}", kind, folder, pipeline, deadline, macs, replicate=replicate)
 
+    def latency(self, trial: Job, deadline: float) -> Job:
+        """Times the student that a trial's job has left in its folder, beside its teacher."""
+        clear_stop(Path(trial.folder))
+        return replace(trial, id=f"latency-{trial.id}", kind="latency", deadline_seconds=deadline, forecast_macs=0.0)
+
+    def deploy(self, record: TrialRecord, folder_number: int, deadline: float) -> Job:
+        """Makes, scores and times all forms of a run's checkpoint, in the folder of trial ``folder_number``."""
+        folder, name = self.places.trial(folder_number), f"deploy-{record.number}"
+        return self._job(name, "deploy", folder, record.pipeline, deadline, 0.0, replicate=record.replicate)
+
+    @property
+    def _latency(self) -> str:
+        spec = LatencySpec.parse(self.settings.latency)
+        return replace(spec, length=self.settings.latency_length or self.settings.max_length).text
+
     def _job(
         self,
         name: str,
@@ -87,4 +105,5 @@ class JobMaker:
             device=self.settings.device,
             lease=str(self.places.lease),
             forecast_macs=macs,
+            latency=self._latency,
         )

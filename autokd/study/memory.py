@@ -1,4 +1,4 @@
-"""What a study remembers beside its trials: probe, prefixes, plan, ledger, notes, result. Typed access to the store."""
+"""What a study remembers beside its trials: probe, prefixes, plan, shapes, ledger, notes, result. The store's keys."""
 
 from __future__ import annotations
 
@@ -62,6 +62,35 @@ class Memory:
 
     def keep_confirm_limit(self, device_seconds: float) -> None:
         self._store.put("confirm_limit", device_seconds)
+
+    @property
+    def shapes(self) -> dict[str, dict[str, Any]]:
+        """Speed and size of students by their shape; see ``autokd.study.shapes``."""
+        found: dict[str, dict[str, Any]] = self._store.get("shapes", {})
+        return found
+
+    def keep_shape(self, shape: str, facts: Mapping[str, Any]) -> None:
+        """Remember facts of a shape beside those that are known."""
+        entry = {**self.shapes.get(shape, {}), **facts}
+        if shape and entry != self.shapes.get(shape):
+            self._store.put("shapes", {**self.shapes, shape: entry})
+
+    @property
+    def deployed(self) -> dict[str, dict[str, Any]]:
+        """By the number of the run that ships: ``values, forms, fastest, teacher, error, device_seconds``."""
+        found: dict[str, dict[str, Any]] = self._store.get("deployed", {})
+        return found
+
+    def keep_deployed(self, number: int, facts: Mapping[str, Any]) -> None:
+        self._store.put("deployed", {**self.deployed, str(number): dict(facts)})
+
+    @property
+    def measuring_seconds(self) -> float:
+        """Device seconds of latency jobs, and of deployments that came to nothing."""
+        return float(self._store.get("measuring_seconds", 0.0))
+
+    def add_measuring_seconds(self, device_seconds: float) -> None:
+        self._store.put("measuring_seconds", self.measuring_seconds + device_seconds)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -57,6 +57,11 @@ class Places:
         """The folder of a job that is no trial (probe, prefix)."""
         return self.folder / "jobs" / name
 
+    @property
+    def queue(self) -> Path:
+        """Where pipelines wait that somebody asked for."""
+        return self.folder / "queue"
+
     def trace(self, job: str) -> Path:
         """Where the traceback of a failed job is kept."""
         return self.folder / "log" / f"{job}.txt"

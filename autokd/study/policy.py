@@ -2,14 +2,15 @@
 
 All money here is device seconds (allocated devices x wall seconds). A study searches until the search's share cannot
 hold one more trial, then confirms: further seeds of its finalists, and two controls. Between 20 and 40 % of the budget
-is kept for that. What is left over at the end is spent on more trials, and on one last job that its deadline pauses.
+is kept for that, and for deploying what was confirmed. What is left over at the end is spent on more trials, and on one
+last job that its deadline pauses; deploying comes last.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 RESERVE_LEAST, RESERVE_MOST = 0.2, 0.4  # shares of the budget kept for confirming
 WORTH_FILLING = 0.08  # a remainder above this share of the budget is spent on a last job that its deadline pauses
@@ -66,6 +67,9 @@ class Situation:
     """What the decision depends on. ``running`` counts jobs in flight, ``tried`` search trials started so far.
 
     ``typical`` is the forecast cost of an ordinary trial, ``plan_cost`` that of confirming the present frontier.
+    ``deploys`` counts the confirmed results that are still to be deployed; ``deploy_cost`` is the forecast of all
+    deploying to come, which nothing else may use once the study confirms (before, it is part of ``plan_cost``).
+    ``unmeasured``: a finished trial waits for the latency of its shape. ``alone``: a job runs that must run alone.
     ``closed``: no proposal can be afforded, or none is left. ``fill``: whether the limit is one to be used up.
     """
 
@@ -78,6 +82,10 @@ class Situation:
     closed: bool = False
     confirming: bool = False
     fill: bool = True
+    deploys: int = 0
+    deploy_cost: float = 0.0
+    unmeasured: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,17 @@ class Run:
     cap: float
 
 
-Decision = Wait | Finish | Confirm | Try | Run
+@dataclass(frozen=True)
+class Measure:
+    """Nothing runs: measure the latency of a shape."""
+
+
+@dataclass(frozen=True)
+class Deploy:
+    """Nothing runs: deploy the next of the confirmed results."""
+
+
+Decision = Wait | Finish | Confirm | Try | Run | Measure | Deploy
 
 
 def reserve(limit: float, plan_cost: float) -> float:
@@ -122,7 +140,11 @@ def reserve(limit: float, plan_cost: float) -> float:
 
 
 def decide(now: Situation) -> Decision:
-    """The next thing to do."""
+    """The next thing to do. Jobs that measure time run alone: they wait for all others, and all others for them."""
+    if now.alone or (now.unmeasured and now.running):
+        return Wait()
+    if now.unmeasured:
+        return Measure()
     return _confirming(now) if now.confirming else _searching(now)
 
 
@@ -135,13 +157,15 @@ def _searching(now: Situation) -> Decision:
 
 
 def _confirming(now: Situation) -> Decision:
-    purse = now.purse
+    purse = replace(now.purse, spent=now.purse.spent + now.deploy_cost)
     for check in now.checks:
         needed = check.cost if check.opened else check.group_cost
         # Where only trials are limited nothing is lost by finishing what was begun.
         begun = check.opened and not now.fill
-        if needed <= purse.free or begun or (check.vital and purse.left > 0):
+        if needed <= purse.free or begun:
             return Run(check, cap=_with_overdraft(purse))
+        if check.vital and now.purse.left > 0:
+            return Run(check, cap=_with_overdraft(now.purse))
     if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
         return Try(purse.free, cap=purse.left)
     if now.running:
@@ -151,6 +175,8 @@ def _confirming(now: Situation) -> Decision:
             return Run(now.checks[0], cap=_with_overdraft(purse))
         if _may_try(now):
             return Try(math.inf, cap=purse.left)
+    if now.deploys and (not now.fill or now.purse.spent < OVERDRAFT * now.purse.limit):
+        return Deploy()
     return Finish()
 
 

@@ -13,7 +13,7 @@ from autokd.study.parts import Parts
 from autokd.study.places import remove
 from autokd.study.policy import RESERVE_LEAST, deadline_seconds
 
-_MARGIN = 1.2  # several threads on one job are not quite as good as as many jobs
+MARGIN = 1.2  # several threads on one job are not quite as good as as many jobs
 _TRIES = 3  # shared stages whose worker dies are started this often
 
 
@@ -45,7 +45,7 @@ class Prefixes:
 
     def cost(self, appraisal: Appraisal) -> float:
         """Forecast device seconds of making a pipeline's shared stages, 0 where that is done."""
-        return 0.0 if self.ready(appraisal) else _MARGIN * self._parts.accounts.cost(appraisal.prefix_macs)
+        return 0.0 if self.ready(appraisal) else MARGIN * self._parts.accounts.cost(appraisal.prefix_macs)
 
     def start(self, appraisal: Appraisal) -> Job | None:
         """The job that makes a prefix, None where it is being made already. Raises AutokdError where it cannot be."""

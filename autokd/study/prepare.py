@@ -15,20 +15,24 @@ import autokd
 from autokd.core.address import load_files
 from autokd.core.budget import Budget
 from autokd.core.canonical import digest
-from autokd.core.errors import SpecError, UsageError, unknown
-from autokd.core.holes import Choice
-from autokd.core.objectives import Constraint
+from autokd.core.errors import UsageError, unknown
+from autokd.core.latency import LatencySpec
+from autokd.core.objectives import check_constraints
 from autokd.core.settings import OBJECTIVES, DataSource, StudySettings
 from autokd.core.task import Split, Task
 from autokd.engine.precision import best_precision
 from autokd.engine.tokens import encode
-from autokd.models.assets import Asset, copy_asset, find_model
+from autokd.models.assets import Asset, copy_asset
+from autokd.models.bases import readable_length
+from autokd.models.remote import trust
 from autokd.runner.workspace import asset_content
-from autokd.space import Space, with_options
+from autokd.space import Space
 from autokd.space.library import find_space
-from autokd.store.files import DEFAULT_STORAGE, files_root
+from autokd.store.files import DEFAULT_STORAGE, make_root
 from autokd.store.summaries import list_studies
 from autokd.study import machine
+from autokd.study.base_models import find_base_models, require_legal, with_teachers
+from autokd.study.latency_asked import find_latency
 from autokd.study.places import Places
 from autokd.study.seats import find_seats
 from autokd.tasks.frozen import freeze
@@ -45,10 +49,11 @@ class Request:
 
     data: DataSource
     budget: str
-    teacher: str = "auto"
+    teacher: str | tuple[str, ...] = "auto"
     space: str = "basics"
     objectives: tuple[str, ...] = ("score", "macs")
     constraints: tuple[str, ...] = ()
+    latency: str = ""
     max_length: int = 128
     storage: str = DEFAULT_STORAGE
     artifacts: str | None = None
@@ -61,6 +66,12 @@ class Request:
     precision: str = "auto"
     methods: tuple[str, ...] = ()
     command: str = ""
+    trust_remote_code: bool = False
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """What ``auto`` stands for in the space, one model or several."""
+        return (self.teacher,) if isinstance(self.teacher, str) else tuple(self.teacher) or ("auto",)
 
 
 @dataclass(frozen=True)
@@ -76,19 +87,23 @@ def prepare(request: Request) -> Prepared:
     """Resolve and freeze everything that a study needs. Raises UsageError, BudgetError, SpecError or DataError."""
     budget = Budget.parse(request.budget)
     _check(request)
+    trust(request.trust_remote_code)
     method_files = tuple(str(Path(path).resolve()) for path in request.methods)
     load_files([Path(path) for path in method_files])
     space_name, space_text = find_space(request.space)
     space = Space.parse(space_text, space_name)
     seats = find_seats(budget, request.workers, request.gpus_per_trial, request.address)
     task = load_task(request.data, request.seed)
-    places = Places(files_root(request.storage, request.artifacts), _study_name(request, task))
+    places = Places(make_root(request.storage, request.artifacts), _study_name(request, task))
     folder = places.tasks / digest([task.content, task.name, task.metric])
     freeze(task, folder)
-    teachers, missing = find_teachers(request.teacher, space)
-    assets = {asset.name: _frozen_asset(asset, places) for asset in teachers}
-    space = with_teacher(space, teachers[0].name)
-    lengths = _lengths(task, assets[teachers[0].name], request.max_length)
+    models = find_base_models(request.teachers, space, task)
+    space = with_teachers(space, models.auto)
+    require_legal(space, models, task)
+    assets = {asset.name: _frozen_asset(asset, places) for asset in models.assets}
+    max_length = readable_length(assets.values(), request.max_length)
+    lengths = _lengths(task, assets[models.teachers[0].name], max_length)
+    latency, n_tokens, told = find_latency(request.latency, lengths.int().tolist(), max_length)
     settings = StudySettings(
         study=places.study,
         data=request.data,
@@ -97,15 +112,18 @@ def prepare(request: Request) -> Prepared:
         metric=task.metric,
         space_name=space_name,
         space_text=space.text,
-        teachers=tuple(asset.name for asset in teachers),
+        teachers=tuple(asset.name for asset in models.teachers),
         assets=assets,
         budget=request.budget,
         objectives=request.objectives,
         constraints=request.constraints,
-        max_length=request.max_length,
+        latency=latency.text,
+        latency_length=n_tokens,
+        max_length=max_length,
         median_length=int(lengths.median()),
         mean_length=float(lengths.mean()),
         train_rows=len(task.train),
+        unlabelled_rows=task.n_unlabelled,
         seed=request.seed,
         precision=_precision(request, seats.device),
         device=seats.device,
@@ -114,51 +132,13 @@ def prepare(request: Request) -> Prepared:
         runner=request.runner,
         address=request.address,
         method_files=method_files,
+        trust_remote_code=request.trust_remote_code,
         command=request.command,
         environment=environment(),
     )
-    notes = (*task.notes, *(asset.note for asset in teachers if asset.note), *missing, *seats.notes)
+    cut = f"Texts are cut at {max_length} tokens: a model reads no more (asked for: {request.max_length})."
+    notes = (*task.notes, *models.notes, *seats.notes, *told, *([cut] if max_length < request.max_length else []))
     return Prepared(settings, space, notes)
-
-
-def find_teachers(teacher: str, space: Space) -> tuple[tuple[Asset, ...], tuple[str, ...]]:
-    """The base models that a space names (``auto``: the study's ``teacher``), and a note for each that is missing.
-
-    Raises UsageError where the teacher itself is missing, or every model that the space names.
-    """
-    names = base_models(space)
-    found: list[Asset] = [find_model(teacher)] if "auto" in names else []
-    missing: list[UsageError] = []
-    for name in names:
-        if name != "auto" and name not in {asset.name for asset in found}:
-            try:
-                found.append(find_model(name))
-            except UsageError as error:
-                missing.append(error)
-    if not found:
-        raise missing[0] if missing else SpecError(f"the space {space.name!r} names no pretrained model to start from.")
-    return tuple(found), tuple(f"Masked: {error}" for error in missing)
-
-
-def with_teacher(space: Space, teacher: str) -> Space:
-    """The space with ``auto`` replaced by the model that it stands for: records never say ``auto``."""
-    for hole in space.holes:
-        if isinstance(hole, Choice) and "auto" in hole.options:
-            named = dict.fromkeys(teacher if option == "auto" else option for option in hole.options)
-            space = Space.parse(with_options(space.text, hole.name, tuple(named)), space.name)
-    return space
-
-
-def base_models(space: Space) -> tuple[str, ...]:
-    """Names of the pretrained models in a space's pipelines, in text order."""
-    names: list[str] = []
-    for _, _, params in space.examples():
-        stages = space.decode(params)["stages"]
-        names += [stage["model"] for stage in stages if isinstance(stage.get("model"), str)]
-    if not names:  # a space without choices has no examples
-        stages = next((space.decode(params)["stages"] for params in space.walk()), [])
-        names = [stage["model"] for stage in stages if isinstance(stage.get("model"), str)]
-    return tuple(dict.fromkeys(name if name else "auto" for name in names)) or ("auto",)
 
 
 def environment() -> Mapping[str, str]:
@@ -179,8 +159,8 @@ def _check(request: Request) -> None:
             raise UsageError(unknown("objective", name, OBJECTIVES))
     if "score" not in request.objectives or len(set(request.objectives)) != len(request.objectives):
         raise UsageError(f"objectives hold 'score' and name each once, but got {list(request.objectives)}.")
-    for text in request.constraints:
-        Constraint.parse(text)
+    check_constraints(request.constraints)
+    LatencySpec.parse(request.latency)
     for name, value in (("workers", request.workers), ("max-length", request.max_length)):
         if value is not None and value < 1:
             raise UsageError(f"{name} must be at least 1, but got {value}.")

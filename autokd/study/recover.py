@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from autokd.core.budget import Budget
+from autokd.core.canonical import digest
+from autokd.core.job import Outcome
 from autokd.core.record import TrialRecord
 from autokd.runner import read_result
 from autokd.store.study_store import StudyStore
 from autokd.study.candidates import Candidates
 from autokd.study.causes import LOST
 from autokd.study.frontier import SEARCHED
+from autokd.study.memory import Memory
 from autokd.study.places import Places, folder_number, holds_work
+from autokd.study.queue import Queue
 from autokd.study.settle import settle
+from autokd.study.shapes import latency_values, needs, teacher_of
 from autokd.study.spent import spent_before
 
 KILLED = f"{LOST}: the study's driver ended before this trial had saved anything"
@@ -38,6 +45,8 @@ def queue_unfinished(store: StudyStore, places: Places, candidates: Candidates) 
             candidates.go_on(record)
     for record in _lost(records):
         candidates.again(record.params, record.role)
+    for record in _lost_requests(records):
+        Queue(places.queue).put(record.pipeline, record.params or None)
 
 
 def _recover_one(
@@ -54,12 +63,27 @@ def _recover_one(
         return
     folder = places.trial(folder_number(record, records))
     outcome = read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
-    if outcome is not None:
-        settle(store, record, outcome, outcome.seconds * devices, devices, spent_at)
+    if outcome is not None and _waits_for_latency(store, record, outcome):
+        # It goes on as a paused trial, whose job finds its result and ends at once.
+        store.pause(record.number, device_seconds=record.device_seconds + outcome.seconds * devices)
+    elif outcome is not None:
+        settle(store, record, _with_latency(store, record, outcome), outcome.seconds * devices, devices, spent_at)
     elif holds_work(folder):
         store.pause(record.number)
     else:
         store.finish(record.number, "failed", error=KILLED)
+
+
+def _waits_for_latency(store: StudyStore, record: TrialRecord, outcome: Outcome) -> bool:
+    wanted = needs("latency", store.settings.objectives, store.settings.constraints)
+    return wanted and latency_values(Memory(store).shapes, outcome.shape, teacher_of(record.pipeline)) is None
+
+
+def _with_latency(store: StudyStore, record: TrialRecord, outcome: Outcome) -> Outcome:
+    if not needs("latency", store.settings.objectives, store.settings.constraints):
+        return outcome
+    known = latency_values(Memory(store).shapes, outcome.shape, teacher_of(record.pipeline))
+    return replace(outcome, values={**outcome.values, **(known or {})})
 
 
 def _lost(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:
@@ -70,3 +94,10 @@ def _lost(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:
         if lost and not any(r.params == record.params and r.role in ("search", "random") for r in records[index + 1 :]):
             found.append(record)
     return found
+
+
+def _lost_requests(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+    """Lost trials that somebody had asked for, and that were not started again."""
+    asked = [record for record in records if record.role == "enqueued"]
+    begun = {digest(record.pipeline) for record in asked if not record.error.startswith(LOST)}
+    return [r for r in asked if r.error.startswith(LOST) and digest(r.pipeline) not in begun]

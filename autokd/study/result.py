@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from autokd.core.budget import Budget
 from autokd.core.record import Finalist, Teacher
@@ -15,7 +16,7 @@ from autokd.store.importance import importances
 from autokd.store.study_store import StudyStore
 from autokd.study.ledger import binding
 from autokd.study.memory import Memory
-from autokd.study.spent import spent_before
+from autokd.study.spent import measured_seconds, spent_before
 from autokd.study.view import STATES
 
 
@@ -64,10 +65,11 @@ def snapshot(store: StudyStore) -> Study:
         settings=store.settings,
         records=store.records(),
         teacher=_teacher(memory, result),
-        front=tuple(Finalist(**value) for value in result.get("front", ())),
-        controls=tuple(Finalist(**value) for value in result.get("controls", ())),
+        front=tuple(Finalist.from_json(value) for value in result.get("front", ())),
+        controls=tuple(Finalist.from_json(value) for value in result.get("controls", ())),
         spent={unit: spent.of(unit) for unit in ("gpu", "cpu", "wall", "trials")},
         shared_seconds=sum(float(made["device_seconds"]) for made in memory.prefixes.values()),
+        deploy_seconds=measured_seconds(store),
         importances=result["importances"] if "importances" in result else importances(store),
         notes=memory.notes,
         storage="" if store.storage == DEFAULT_STORAGE else redacted(store.storage),
@@ -76,11 +78,11 @@ def snapshot(store: StudyStore) -> Study:
     )
 
 
-def _teacher(memory: Memory, result: Mapping[str, str]) -> Teacher | None:
+def _teacher(memory: Memory, result: Mapping[str, Any]) -> Teacher | None:
     """The teacher of the best finalist, or the first that was made."""
     made = {name: found for name, found in memory.prefixes.items() if found["done"] and found["values"]}
     if not made:
         return None
     chosen = made.get(result.get("prefix", ""), next(iter(made.values())))
     values = {name: chosen["values"][name] for name in ("valid_score", "test_score", "params", "macs")}
-    return Teacher(name=chosen["teacher"], **values)
+    return Teacher(name=chosen["teacher"], **values, **result.get("teacher", {}))

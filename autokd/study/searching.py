@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+from autokd.core.canonical import digest
 from autokd.core.errors import BudgetError, SpecError
 from autokd.core.job import Job
+from autokd.core.objectives import excesses
 from autokd.study.appraise import Appraisal
 from autokd.study.candidates import Candidate
+from autokd.study.causes import LOST
 from autokd.study.confirm import SCORING_SHARE
 from autokd.study.frontier import SEARCHED
 from autokd.study.ledger import binding
 from autokd.study.parts import Parts
 from autokd.study.policy import RESERVE_MOST, deadline_seconds
 from autokd.study.prefixes import Prefixes
+from autokd.study.queue import Queue, Waiting
+from autokd.study.shapes import known_values
 
 
 class Searching:
-    """Draws search trials and starts them; ``closed`` once no proposal can be afforded, or none is left."""
+    """Takes what was asked for and draws search trials, and starts them."""
 
     def __init__(self, parts: Parts, prefixes: Prefixes) -> None:
         self._parts, self._prefixes = parts, prefixes
+        self._queue = Queue(parts.maker.places.queue)
         self.waiting: list[Candidate] = []
-        self.closed = False
+        self._closed = False
+        self._refused: frozenset[Path] = frozenset()
 
     def probe(self) -> Job | None:
         """The probe of this machine, on the first pipeline that the space gives; None while it runs."""
@@ -54,16 +62,22 @@ class Searching:
         if self.waiting and not self._prefixes.any_made():
             return None  # everything waits for the first teacher
 
-        def allowed(appraisal: Appraisal, spent: float) -> bool:
+        def affordable(appraisal: Appraisal, spent: float) -> bool:
             ready = self._prefixes.ready(appraisal)
             if self._prefixes.broken(appraisal) or (self.waiting and not ready):
                 return False
             return self._rest(appraisal, spent) + self._prefixes.cost(appraisal) <= most
 
-        candidate = self._parts.candidates.draw(self._parts.store.records(), self.waiting, allowed)
+        def allowed(appraisal: Appraisal, spent: float) -> bool:
+            return affordable(appraisal, spent) and not self._breaks(appraisal)
+
+        records, candidates = self._parts.store.records(), self._parts.candidates
+        candidate = candidates.asked(self._queued(), self.waiting, affordable)
+        candidate = candidate or candidates.draw(records, self.waiting, allowed)
         if candidate is None:
             self._refuse_hopeless()
-            self.closed = not self.waiting
+            self._closed = not self.waiting
+            self._refused = frozenset(entry.file for entry in self._queued())
             return None
         if not self.waiting and not any(r.role in SEARCHED for r in self._parts.store.records()):
             self._say_what_is_masked(most)
@@ -82,15 +96,44 @@ class Searching:
             before = 0.0 if old is None else old.device_seconds
             number = parts.store.start(
                 appraisal.pipeline,
-                candidate.params,
+                candidate.params or None,
                 candidate.role,
                 forecast_macs=appraisal.macs,
                 continues=None if old is None else old.number,
             )
             if old is None:
                 parts.accounts.ledger.count_trial()
+            if candidate.asked is not None:
+                candidate.asked.file.unlink(missing_ok=True)
         cost = self._rest(appraisal, before)
         return parts.fly_trial(number, appraisal, cost, deadline_seconds(cost, cap, parts.maker.share, runaway=True))
+
+    @property
+    def closed(self) -> bool:
+        """Whether no proposal can be afforded or none is left, and nobody has asked for anything since."""
+        return self._closed and self._refused >= {entry.file for entry in self._queued()}
+
+    def reopen(self) -> None:
+        """There may be more to spend now: look again."""
+        self._closed = False
+
+    def _queued(self) -> tuple[Waiting, ...]:
+        """What waits in the queue; an entry that a killed driver had started already is removed."""
+        waiting = self._queue.waiting()
+        if not waiting:
+            return ()
+        records = [r for r in self._parts.store.records() if r.role == "enqueued" and not r.error.startswith(LOST)]
+        started = {digest(record.pipeline) for record in records}
+        for entry in waiting:
+            if digest(entry.pipeline) in started:
+                entry.file.unlink(missing_ok=True)
+        return tuple(entry for entry in waiting if digest(entry.pipeline) not in started)
+
+    def _breaks(self, appraisal: Appraisal) -> bool:
+        """Whether another trial of the same shape was measured, and breaks a constraint."""
+        values = known_values(self._parts.memory.shapes, appraisal.shape)
+        bounds = excesses(self._parts.store.settings.constraints, values) if values else {}
+        return any(excess > 0 for excess in bounds.values())
 
     def _rest(self, appraisal: Appraisal, spent: float) -> float:
         """What a trial still costs after ``spent`` device seconds; finishing one costs something in any case."""

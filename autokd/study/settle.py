@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ def _changes(
 
 
 def keep_trace(path: Path, outcome: Outcome) -> None:
-    """Keep a failed job's traceback where the study's log lies."""
+    """Keep a failed job's traceback where the study's log lies, if there is room for it; its record has the cause."""
     if outcome.trace:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(outcome.trace, encoding="utf-8")
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(outcome.trace, encoding="utf-8")

@@ -5,12 +5,28 @@ from __future__ import annotations
 import math
 import statistics
 
-from autokd.core.job import Job
+from autokd.core.job import ALONE, Job, Outcome
 from autokd.core.record import TrialRecord
+from autokd.study.accounts import Flight
 from autokd.study.confirming import Confirming
+from autokd.study.deploying import Deploying
 from autokd.study.frontier import SEARCHED
+from autokd.study.measuring import Measuring
 from autokd.study.parts import Parts
-from autokd.study.policy import Confirm, Decision, Finish, Purse, Run, Situation, Try, decide, reserve
+from autokd.study.plan import Plan
+from autokd.study.policy import (
+    Confirm,
+    Decision,
+    Deploy,
+    Finish,
+    Measure,
+    Purse,
+    Run,
+    Situation,
+    Try,
+    decide,
+    reserve,
+)
 from autokd.study.prefixes import Prefixes
 from autokd.study.searching import Searching
 
@@ -20,10 +36,12 @@ _ROUNDING = 1e-9
 class Starter:
     """Chooses and makes the next job of one study. ``over`` once there is nothing more to start."""
 
-    def __init__(self, parts: Parts, prefixes: Prefixes) -> None:
+    def __init__(self, parts: Parts, prefixes: Prefixes, measuring: Measuring) -> None:
         self._parts = parts
         self._searching = Searching(parts, prefixes)
-        self._confirming = Confirming(parts, prefixes)
+        self._deploying = Deploying(parts)
+        self._confirming = Confirming(parts, prefixes, self._deploying)
+        self._measuring = measuring
         self.over = False
 
     def next_job(self) -> Job | None:
@@ -33,9 +51,10 @@ class Starter:
             return None
         if accounts.forecast is None:
             return self._searching.probe()
-        waiting = self._searching.start_waiting(self._cap())
-        if waiting is not None:
-            return waiting
+        if not self._alone() and not self._measuring.waiting:
+            waiting = self._searching.start_waiting(self._cap())
+            if waiting is not None:
+                return waiting
         while True:
             decision = decide(self._situation())
             job = self._carry_out(decision)
@@ -60,8 +79,12 @@ class Starter:
             case Run(check, cap):
                 return self._confirming.start(check, cap)
             case Confirm():
-                self._searching.closed = False
+                self._searching.reopen()
                 self._confirming.begin()
+            case Measure():
+                return self._measuring.start()
+            case Deploy():
+                return self._deploying.start(self._plan())
             case Finish():
                 self.over = True
         return None
@@ -81,7 +104,21 @@ class Starter:
             closed=self._searching.closed,
             confirming=plan is not None,
             fill=not math.isinf(parts.accounts.purse().limit),
+            deploys=0 if plan is None else len(self._deploying.todo(plan)),
+            deploy_cost=0.0 if plan is None else self._deploying.cost(plan),
+            unmeasured=bool(self._measuring.waiting),
+            alone=self._alone(),
         )
+
+    def deployed(self, flight: Flight, outcome: Outcome, seconds: float) -> None:
+        """A deployment came back."""
+        self._deploying.done(flight, outcome, seconds)
+
+    def _alone(self) -> bool:
+        return any(flight.job.kind in ALONE for flight in self._parts.accounts.flights.values())
+
+    def _plan(self) -> Plan:
+        return self._confirming.plan() or Plan(())
 
     def _purse(self) -> Purse:
         return self._parts.accounts.purse(self._searching.waiting_cost(), self._parts.memory.confirm_limit)

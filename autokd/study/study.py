@@ -17,6 +17,7 @@ from autokd.core.address import load_files
 from autokd.core.budget import Budget
 from autokd.core.errors import BudgetError, UsageError
 from autokd.core.settings import DataSource, StudySettings
+from autokd.models.remote import trust
 from autokd.space import Space
 from autokd.store.files import DEFAULT_STORAGE
 from autokd.store.study_store import StudyStore
@@ -121,6 +122,7 @@ def run(store: StudyStore, on_event: Listener = lambda view: None, runner: Runne
     """Drive a stored study to its end or its interruption. ``runner`` None: the one that the settings name."""
     settings = store.settings
     load_files([Path(path) for path in settings.method_files])
+    trust(settings.trust_remote_code)
     places = Places(store.files, settings.study)
     appraiser = PipelineAppraiser(settings, places.cache)
     chosen = runner or make_runner(settings, places)

@@ -25,8 +25,8 @@ class FrontPoint:
 class StudyView:
     """``spent`` and ``limit`` are in ``unit``, as the budget was written; ``seconds_left`` is the forecast wall time.
 
-    ``phase`` is ``probe``, ``teacher``, ``search``, ``confirm`` or ``done``; ``jobs`` names what is running;
-    ``message`` says what happened last.
+    ``phase`` is ``probe``, ``teacher``, ``search``, ``confirm``, ``deploy`` or ``done``; ``jobs`` names what is
+    running; ``message`` says what happened last.
     """
 
     study: str

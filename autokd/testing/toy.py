@@ -17,7 +17,7 @@ from autokd.core.settings import DataSource, StudySettings
 from autokd.space import Space
 from autokd.store.study_store import StudyStore
 from autokd.study.appraise import Appraisal
-from autokd.testing.toy_work import MACS_PER_LAYER, TEACHER_MACS
+from autokd.testing.toy_work import ALONE_SECONDS, MACS_PER_LAYER, TEACHER_MACS, toy_shape
 
 SPACE = """
 stages:
@@ -73,7 +73,8 @@ class ToyAppraiser:
             raise SpecError(f"a toy pipeline has a teacher and a training, but got {stages!r}.")
         layers = stages[1]["layers"]
         values = {"macs": layers * MACS_PER_LAYER, "params": layers * 1e6}
-        return Appraisal(pipeline, "toy-teacher", TEACHER_MACS, layers * MACS_PER_LAYER, values, "toy-base")
+        macs, shape = layers * MACS_PER_LAYER, toy_shape(pipeline)
+        return Appraisal(pipeline, "toy-teacher", TEACHER_MACS, macs, values, "toy-base", shape)
 
     def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:
         stages = pipeline["stages"]
@@ -85,6 +86,14 @@ class ToyAppraiser:
 
     def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
         return (self.cache / "toy-teacher.json").is_file()
+
+    @property
+    def deploy_seconds(self) -> float:
+        return ALONE_SECONDS
+
+    @property
+    def latency_seconds(self) -> float:
+        return ALONE_SECONDS
 
 
 def toy_interval(runs: Sequence[TrialRecord]) -> tuple[float, float, float]:

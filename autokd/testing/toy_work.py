@@ -12,18 +12,19 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from autokd.core.canonical import digest
-from autokd.core.job import Job, Outcome, Progress
+from autokd.core.job import ALONE, Job, Outcome, Progress
 from autokd.study.places import STOP_FILE
 
 WORK = "autokd.testing.toy_work:toy_job"
 MACS_PER_LAYER, TEACHER_MACS = 1e9, 1e10
 SECONDS_PER_MAC = 1e-9  # of the toy's device: a layer takes a second
+ALONE_SECONDS = 0.5  # of a deployment, and of measuring a latency
 _STEPS = 20
 
 
@@ -33,6 +34,10 @@ def toy_values(job: Job) -> dict[str, float]:
         return {"seconds_per_mac": SECONDS_PER_MAC}
     if job.kind == "prefix":
         return {"valid_score": 0.95, "test_score": 0.94, "params": 1e7, "macs": 1.2e10}
+    if job.kind == "latency":
+        return toy_speed(job)
+    if job.kind == "deploy":
+        return {**toy_speed(job), **toy_forms(job)}
     train = job.spec.pipeline["stages"][1]
     luck = int(digest([train, job.spec.replicate, job.spec.seed]), 16) % 1000 / 1e5
     score = 0.5 + 0.08 * train["layers"] - 0.05 * abs(math.log10(train["rate"] / 0.01)) + luck
@@ -42,12 +47,33 @@ def toy_values(job: Job) -> dict[str, float]:
     return {"valid_score": math.nan if train["behaviour"] == "nan" else score, **size, **test}
 
 
+def toy_speed(job: Job) -> dict[str, float]:
+    """A toy student takes two milliseconds a layer, and its teacher 24."""
+    median = 2.0 * job.spec.pipeline["stages"][1]["layers"]
+    teacher = {"teacher_latency_ms": 24.0, "teacher_latency_p90_ms": 25.0}
+    return {"latency_ms": median, "latency_p90_ms": 1.1 * median, **teacher, "speedup": 24.0 / median}
+
+
+def toy_forms(job: Job) -> dict[str, float]:
+    """A toy is deployed in two forms, of which int8 is the faster one and a little worse."""
+    layers = job.spec.pipeline["stages"][1]["layers"]
+    found = {"teacher_size_bytes": 4e7}
+    for runtime, speed in (("onnx", 1.0), ("onnx-int8", 0.5)):
+        scores = {"valid_score": 0.7 + speed / 100, "test_score": 0.69 + speed / 100}
+        times = {"latency_ms": 2.0 * layers * speed, "latency_p90_ms": 2.2 * layers * speed}
+        fields = {**scores, **times, "size_bytes": 4e6 * layers * speed}
+        found |= {f"{runtime}/{name}": value for name, value in fields.items()}
+    return found
+
+
 def toy_seconds(job: Job) -> float:
     """How long a toy job takes on one device; scoring a finished trial takes a twentieth."""
     if job.kind == "probe":
         return 0.1
     if job.kind == "prefix":
         return TEACHER_MACS * SECONDS_PER_MAC / job.devices
+    if job.kind in ALONE:
+        return ALONE_SECONDS
     layers = float(job.spec.pipeline["stages"][1]["layers"])
     scoring = job.kind == "confirm" and job.spec.replicate == 0
     return layers * MACS_PER_LAYER * SECONDS_PER_MAC * (0.05 if scoring else 1.0)
@@ -57,13 +83,20 @@ def toy_outcome(job: Job) -> Outcome:
     """How a toy job ends when nobody stops it, without doing anything but leaving its files."""
     if job.kind == "prefix":
         _write(Path(job.spec.cache) / "toy-teacher.json", {})
-    behaviour = "plain" if job.kind in ("probe", "prefix") else job.spec.pipeline["stages"][1]["behaviour"]
+    bare = job.kind in ("probe", "prefix", *ALONE)
+    behaviour = "plain" if bare else job.spec.pipeline["stages"][1]["behaviour"]
     if behaviour == "raise":
         return Outcome("failed", toy_seconds(job), error="ValueError: this toy raises", trace="Traceback: a toy's")
     checkpoint = "" if job.kind in ("probe", "prefix") else str(Path(job.folder) / "checkpoint")
+    shape = "" if bare else toy_shape(job.spec.pipeline)
     if checkpoint:
         Path(checkpoint).mkdir(parents=True, exist_ok=True)
-    return Outcome("complete", toy_seconds(job), values=toy_values(job), checkpoint=checkpoint)
+    return Outcome("complete", toy_seconds(job), values=toy_values(job), checkpoint=checkpoint, shape=shape)
+
+
+def toy_shape(pipeline: Mapping[str, Any]) -> str:
+    """What a toy student's speed depends on."""
+    return f"toy-{pipeline['stages'][1]['layers']}"
 
 
 def toy_job(job: Job, report: Callable[[Progress], None]) -> Outcome:

@@ -60,3 +60,19 @@ def test_rows_that_an_augmenter_added_count_as_steps() -> None:
 def test_regression_is_distilled_by_squared_error() -> None:
     found = control(resolved(distil()), "logits", "regression")
     assert found["stages"][-1]["objectives"][0]["form"] == "mse"
+
+
+@pytest.mark.parametrize(
+    ("objectives", "name", "epochs"),
+    [
+        (("Logits",), "logits", 4.0),
+        (("Logits",), "fine-tune", 12.0),
+        (("Labels",), "logits", 4.0 / 3),
+        (("Labels",), "fine-tune", 4.0),
+        (("Labels", "Logits"), "fine-tune", 12.0),
+    ],
+)
+def test_steps_are_equal_beside_unlabelled_rows(objectives: tuple[str, ...], name: str, epochs: float) -> None:
+    """With two unlabelled rows to each training row, an epoch with a teacher has three times as many steps."""
+    given = resolved(distil(objectives=[{"use": f"basics:{use}"} for use in objectives], epochs=4))
+    assert control(given, name, "classification", 2.0)["stages"][-1]["epochs"] == pytest.approx(epochs)

@@ -9,7 +9,9 @@ import pytest
 from autokd.study.policy import (
     Check,
     Confirm,
+    Deploy,
     Finish,
+    Measure,
     Purse,
     Run,
     Situation,
@@ -144,3 +146,43 @@ def test_fewer_seeds_only_where_three_do_not_fit(free: float, seeds: int) -> Non
 def test_seeds_that_are_done_cost_nothing(free: float, seeds: int) -> None:
     done = {("", 0), ("", 1), ("fine-tune", 0), ("logits", 0)}
     assert n_seeds(free, 10.0, 10.0, done=done) == seeds
+
+
+def test_a_trial_that_waits_for_a_latency_drains_the_workers_and_is_then_measured() -> None:
+    assert decide(situation(unmeasured=True, running=2)) == Wait()
+    assert decide(situation(unmeasured=True)) == Measure()
+    assert decide(situation(unmeasured=True, confirming=True, checks=(check(1.0),))) == Measure()
+
+
+def test_nothing_starts_beside_a_job_that_must_run_alone() -> None:
+    assert decide(situation(alone=True, running=1)) == Wait()
+    assert decide(situation(alone=True, running=1, confirming=True, checks=(check(1.0, vital=True),))) == Wait()
+
+
+def test_deploying_comes_last_and_alone() -> None:
+    ending = {"confirming": True, "closed": True, "deploys": 2, "deploy_cost": 40.0}
+    assert decide(situation(**ending, purse=Purse(1000.0, 955.0))) == Deploy()
+    assert decide(situation(**ending, purse=Purse(1000.0, 955.0), running=1)) == Wait()
+    assert decide(situation(**{**ending, "deploys": 0, "deploy_cost": 0.0}, purse=Purse(1000.0, 955.0))) == Finish()
+
+
+def test_what_deploying_needs_is_kept_from_runs_and_trials() -> None:
+    small, purse = check(50.0), Purse(1000.0, 900.0)
+    ending = {"confirming": True, "closed": True, "deploys": 1, "purse": purse}
+    assert decide(situation(**ending, deploy_cost=50.0, checks=(small,))) == Run(small, cap=pytest.approx(80.0))
+    assert decide(situation(**ending, deploy_cost=51.0, checks=(small,))) == Deploy()
+    open_end = {"confirming": True, "deploys": 1, "purse": Purse(1000.0, 100.0)}
+    assert decide(situation(**open_end, deploy_cost=300.0)) == Try(most=600.0, cap=600.0)
+
+
+def test_a_vital_run_goes_before_deploying() -> None:
+    vital = check(50.0, vital=True)
+    now = situation(confirming=True, purse=Purse(1000.0, 980.0), deploys=1, deploy_cost=40.0, checks=(vital,))
+    assert decide(now) == Run(vital, cap=pytest.approx(50.0))
+
+
+def test_deploying_may_overdraw_a_little_but_not_more() -> None:
+    ending = {"confirming": True, "closed": True, "deploys": 1, "deploy_cost": 40.0}
+    assert decide(situation(**ending, purse=Purse(1000.0, 1029.0))) == Deploy()
+    assert decide(situation(**ending, purse=Purse(1000.0, 1030.0))) == Finish()
+    assert decide(situation(**ending, purse=Purse(1000.0, 2000.0), fill=False)) == Deploy()

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from autokd.core.errors import SpecError, UsageError
+from autokd.core.holes import Choice
 from autokd.core.settings import DataSource
-from autokd.models.tiny import tiny_checkpoint
+from autokd.models.tiny import tiny_checkpoint, tiny_foreign
 from autokd.space import Space
 from autokd.study import prepare
 from autokd.study.appraise import PipelineAppraiser
-from autokd.study.prepare import Request, base_models, find_teachers
+from autokd.study.base_models import named_models
+from autokd.study.prepare import Request
 from autokd.tasks.frozen import thaw
 
 TEXTS = [f"{'good' if i % 2 else 'bad'} word{i} in a row" for i in range(80)]
@@ -87,17 +91,77 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_loaded(changes: dict
         prepare.prepare(request(**changes))
 
 
-def test_models_that_are_missing_are_masked_and_named() -> None:
-    tiny_checkpoint(Path("teacher"), TEXTS)
-    text = """
+SPACE = """
 stages:
   - {use: basics:FineTuneTeacher, model: {name: teacher, pick: [auto, no/such-model]}}
-  - {use: basics:TruncateLayers}
+  - name: student
+    pick:
+      cut: {use: basics:TruncateLayers}
+      loaded: {use: basics:LoadStudent, model: {name: small, pick: [no/small, small]}}
   - {use: basics:Distil}
 form: float32
 """
-    space = Space.parse(text, "two")
-    assert base_models(space) == ("auto", "no/such-model")
-    found, notes = find_teachers("teacher", space)
-    assert [asset.name for asset in found] == [str(Path("teacher").resolve())]
-    assert "no/such-model" in notes[0]
+
+
+def test_models_that_are_missing_are_masked_and_named(made: Request) -> None:
+    tiny_checkpoint(Path("small"), ["other words"])
+    Path("two.yaml").write_text(SPACE)
+    space = Space.parse(SPACE, "two")
+    assert named_models(space) == (("auto", "no/such-model"), ("no/small", "small"))
+    found = prepare.prepare(replace(made, space="two.yaml"))
+    teacher = str(Path("teacher").resolve())
+    assert found.settings.teachers == (teacher,)
+    assert sorted(found.settings.assets) == sorted([teacher, "small"])
+    masked = [note for note in found.notes if note.startswith("Masked")]
+    assert [name in note for name, note in zip(("no/such-model", "no/small"), masked, strict=True)] == [True, True]
+    appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
+    stages = [{"use": "basics:FineTuneTeacher"}, {"use": "basics:LoadStudent", "model": "small"}]
+    one = appraiser.appraise({"stages": [*stages, {"use": "basics:Distil"}]})
+    assert one.teacher == teacher
+    assert one.values["params"] > 0
+    with pytest.raises(SpecError, match="objectives that compare whole rows remain: basics:Labels"):
+        appraiser.appraise({"stages": [*stages, {"use": "basics:Distil", "objectives": [{"use": "basics:HiddenMSE"}]}]})
+    with pytest.raises(SpecError, match="base model"):
+        appraiser.appraise({"stages": [stages[0], {**stages[1], "model": "no/small"}, {"use": "basics:Distil"}]})
+
+
+def test_several_teachers_are_a_choice_of_the_space(made: Request) -> None:
+    tiny_checkpoint(Path("second"), TEXTS, seed=4, depth=3)
+    both = tuple(str(Path(name).resolve()) for name in ("teacher", "second"))
+    found = prepare.prepare(replace(made, teacher=("teacher", "second", "teacher")))
+    assert found.settings.teachers == both
+    hole = next(hole for hole in found.space.holes if hole.name == "teacher")
+    assert isinstance(hole, Choice)
+    assert hole.options == both
+    appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
+    stages = [{"use": "basics:TruncateLayers", "keep": 1}, {"use": "basics:Distil"}]
+    first, second = (
+        appraiser.appraise({"stages": [{"use": "basics:FineTuneTeacher", "model": name}, *stages]}) for name in both
+    )
+    assert first.prefix != second.prefix
+    assert second.prefix_macs > first.prefix_macs
+    assert second.pipeline["stages"][0]["model"] == both[1]
+    Path("fixed.yaml").write_text(SPACE.replace("model: {name: teacher, pick: [auto, no/such-model]}", "epochs: 1"))
+    with pytest.raises(UsageError, match="makes the teacher a choice"):
+        prepare.prepare(replace(made, teacher=("teacher", "second"), space="fixed.yaml"))
+
+
+def test_a_tuned_teacher_costs_no_training_and_a_note_says_so(made: Request) -> None:
+    path = Path("teacher") / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "id2label": {"0": "yes", "1": "no"}}))
+    found = prepare.prepare(made)
+    assert any("it is evaluated, not trained" in note for note in found.notes)
+    appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
+    stages = [{"use": "basics:FineTuneTeacher"}, {"use": "basics:TruncateLayers", "keep": 1}, {"use": "basics:Distil"}]
+    one = appraiser.appraise({"stages": stages})
+    assert one.prefix_macs == 0
+    assert one.macs > 0
+
+
+def test_a_teacher_that_cannot_be_cut_needs_another_space(made: Request) -> None:
+    tiny_foreign(Path("foreign"), TEXTS)
+    with pytest.raises(SpecError, match=r"no pipeline of the space 'basics' can run: .*encoder_teacher.*students"):
+        prepare.prepare(replace(made, teacher="foreign"))
+    Path("two.yaml").write_text(SPACE)
+    tiny_checkpoint(Path("small"), TEXTS)
+    assert prepare.prepare(replace(made, teacher="foreign", space="two.yaml")).settings.teachers

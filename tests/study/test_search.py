@@ -45,7 +45,8 @@ def test_what_jobs_cost_is_what_the_driver_saw(toy: Toy) -> None:
     study = toy("1cpu-min").run()
     trials = sum(record.device_seconds for record in study.records)
     teacher, probe = 10.0, 0.1
-    assert study.spent["cpu"] == pytest.approx(trials + teacher + probe)
+    assert study.deploy_seconds > 0
+    assert study.spent["cpu"] == pytest.approx(trials + teacher + probe + study.deploy_seconds)
 
 
 def test_everything_is_tried_once_and_a_tenth_at_random(toy: Toy) -> None:
@@ -208,7 +209,7 @@ def test_whoever_watches_sees_phases_counts_and_the_budget(toy: Toy) -> None:
     seen: list[StudyView] = []
     study = toy("1cpu-min").run(listener=seen.append)
     phases = list(dict.fromkeys(view.phase for view in seen))
-    assert phases == ["probe", "teacher", "search", "confirm", "done"]
+    assert phases == ["probe", "teacher", "search", "confirm", "deploy", "done"]
     assert (
         seen[-1].counts == study.states == {**dict.fromkeys(study.states, 0), **Counter(r.state for r in study.records)}
     )

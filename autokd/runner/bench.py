@@ -1,0 +1,94 @@
+"""A finished trial on the bench: its student's forms and its teacher, timed in turns as the study's latency says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from autokd.core.job import Job, Outcome
+from autokd.core.latency import LatencySpec
+from autokd.deploy.forms import add_int8, add_onnx
+from autokd.deploy.latency import Timing, measure
+from autokd.deploy.runtimes import Runtime
+from autokd.pipeline import Pipeline
+from autokd.runner.forms import Forms, opened, shipped_runtime, usable
+from autokd.runner.prefix import load_prefix
+from autokd.runner.teachers import teacher_checkpoint
+from autokd.runner.workspace import Workspace
+
+SECONDS = 6.0  # of timing a student and its teacher
+_TEACHER = "teacher in "
+
+
+def run_latency(job: Job) -> Outcome:
+    """Time the student in a trial's folder beside the teacher."""
+    bench = Bench(job)
+    runtime = bench.ships
+    timings = bench.timed({runtime: bench.forms.open(runtime, bench.spec.threads)}, SECONDS)
+    return Outcome("complete", 0.0, values=bench.speed(timings, runtime))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One job's student and teacher. Everything runs on the CPU, whatever the study trains on."""
+
+    job: Job
+
+    @cached_property
+    def spec(self) -> LatencySpec:
+        return LatencySpec.parse(self.job.latency)
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(self.job.spec, torch.device("cpu"))
+
+    @cached_property
+    def forms(self) -> Forms:
+        """The forms of the trial's checkpoint."""
+        found = Forms(Path(self.job.folder), self.workspace, "")
+        usual = found.told()["tokenizer"]  # gone where the study was moved here
+        return replace(found, tokenizer=usual if Path(usual).is_dir() else str(found.checkpoint))
+
+    @property
+    def ships(self) -> str:
+        """The runtime that the latency of the student is that of."""
+        return shipped_runtime(Pipeline.from_json(self.job.spec.pipeline).form, self.spec)
+
+    @cached_property
+    def teacher(self) -> Path:
+        """The teacher's checkpoint."""
+        models, _ = load_prefix(self.job.spec)
+        return teacher_checkpoint(self.workspace, models["teacher"])
+
+    def timed(self, students: Mapping[str, Runtime], seconds: float) -> dict[str, Timing]:
+        """Time students by runtime, in turns with the teacher in the study's runtime and in torch."""
+        beside = dict.fromkeys((usable(self.spec.runtime), "torch"))
+        teachers = {_TEACHER + name: self._teacher(name) for name in beside}
+        length = self.spec.length
+        assert isinstance(length, int)  # jobs carry it in tokens
+        return measure({**students, **teachers}, batch=self.spec.batch, length=length, seconds=seconds)
+
+    def speed(self, timings: Mapping[str, Timing], runtime: str) -> dict[str, float]:
+        """The student's latency in a runtime, and the teacher's: in the study's runtime, or both in torch."""
+        beside = "torch" if runtime.startswith("torch") else usable(self.spec.runtime)
+        own, teacher = timings[runtime], timings[_TEACHER + beside]
+        return {
+            "latency_ms": own.median_ms,
+            "latency_p90_ms": own.p90_ms,
+            "teacher_latency_ms": teacher.median_ms,
+            "teacher_latency_p90_ms": teacher.p90_ms,
+            "speedup": teacher.median_ms / own.median_ms,
+        }
+
+    def _teacher(self, runtime: str) -> Runtime:
+        trust = self.job.spec.trust_remote_code
+        if runtime == "onnx":
+            return opened(add_onnx(self.teacher, trust_remote_code=trust), runtime, self.spec.threads, self.workspace)
+        if runtime == "onnx-int8":
+            made = add_int8(self.teacher, trust_remote_code=trust).folder
+            return opened(made, runtime, self.spec.threads, self.workspace)
+        return opened(self.teacher, runtime, self.spec.threads, self.workspace)

@@ -1,0 +1,91 @@
+"""A trial's checkpoint in the form that its pipeline ships, and in the others: made, scored, opened for timing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autokd.contracts import Rows
+from autokd.core.latency import LatencySpec
+from autokd.deploy.forms import add_int8, add_onnx, available_runtimes, folder_bytes, runtime_folder
+from autokd.deploy.gate import reloaded_logits, save_predictions
+from autokd.deploy.runtimes import Runtime, open_runtime
+from autokd.measure.metrics import find_metric
+from autokd.runner.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The forms of the checkpoint in ``folder``, which is a trial's. ``tokenizer`` is a folder, shared by many trials
+    where that can be, whose tokens of each split are kept in memory.
+    """
+
+    folder: Path
+    workspace: Workspace
+    tokenizer: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint"
+
+    def told(self) -> dict[str, Any]:
+        """What the trial measured when it had trained: ``values, predictions, tokenizer, shape, curve``."""
+        found: dict[str, Any] = json.loads((self.folder / "trained.json").read_text())
+        return found
+
+    def rows(self, split: str) -> Rows:
+        """The tokens of a split."""
+        return self.workspace.tokenised(getattr(self.workspace.task, split), self.tokenizer)
+
+    def make(self, runtime: str) -> Path:
+        """The folder that a runtime reads; made where it is not there yet."""
+        trust = self.workspace.spec.trust_remote_code
+        if runtime == "onnx":
+            return add_onnx(self.checkpoint, trust_remote_code=trust)
+        if runtime == "onnx-int8":
+            metric, train = find_metric(self.workspace.task.metric), self.rows("train")
+            made = add_int8(self.checkpoint, self.rows("valid"), metric, calibration=train, trust_remote_code=trust)
+            return made.folder
+        return self.checkpoint
+
+    def open(self, runtime: str, threads: int) -> Runtime:
+        """The checkpoint in a runtime."""
+        return opened(self.make(runtime), runtime, threads, self.workspace)
+
+    def score(self, runtime: Runtime, split: str, name: str) -> tuple[float, str]:
+        """The score of ``valid`` or ``test`` in a runtime, and the file of its predictions, called ``name``."""
+        rows = self.rows(split)
+        return self.keep(runtime.logits(rows), rows.labels.numpy(), name)
+
+    def score_checkpoint(self, split: str) -> tuple[float, str]:
+        """As ``score``, of the float checkpoint as transformers loads it."""
+        rows = self.rows(split)
+        return self.keep(reloaded_logits(self.checkpoint, rows), rows.labels.numpy(), split)
+
+    def keep(self, logits: np.ndarray, labels: np.ndarray, name: str) -> tuple[float, str]:
+        """The score of predictions, and the file in which they are kept."""
+        score = find_metric(self.workspace.task.metric).score(logits, labels)
+        return score, save_predictions(self.folder / "predictions", name, logits, labels)
+
+    def size_bytes(self, runtime: str) -> float:
+        """The size of the folder that a runtime reads."""
+        return float(folder_bytes(runtime_folder(self.checkpoint, runtime)))
+
+
+def opened(folder: Path, runtime: str, threads: int, workspace: Workspace) -> Runtime:
+    """A folder of any form in a runtime."""
+    return open_runtime(runtime, folder, threads=threads, trust_remote_code=workspace.spec.trust_remote_code)
+
+
+def usable(runtime: str) -> str:
+    """The runtime, or torch where its packages are missing."""
+    return runtime if runtime in available_runtimes() else "torch"
+
+
+def shipped_runtime(form: str, spec: LatencySpec) -> str:
+    """The runtime in which a pipeline of this form is timed: int8 has but one, other forms run in the study's."""
+    return usable("onnx-int8" if form == "onnx-int8" else spec.runtime)

@@ -1,0 +1,158 @@
+"""The pretrained models of a study: which a space names as teachers and as students, which of them are at hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from typing import Any
+
+import numpy as np
+
+from autokd import build
+from autokd.contracts import BaseModel
+from autokd.core.errors import DataError, SpecError, UsageError
+from autokd.core.holes import Choice, Hole
+from autokd.core.task import Task
+from autokd.models.assets import Asset, find_model
+from autokd.models.bases import describe
+from autokd.pipeline import Pipeline, task_facts
+from autokd.pipeline import with_teacher as pipeline_with_teacher
+from autokd.space import Space, with_options
+
+_DRAWS = 300  # random pipelines that are looked at for one that can run
+
+
+@dataclass(frozen=True)
+class BaseModels:
+    """The models at hand. ``described`` tells of each by its name; ``notes`` is what the reader should know.
+
+    ``auto`` names those among the teachers that ``auto`` stands for.
+    """
+
+    auto: tuple[str, ...]
+    teachers: tuple[Asset, ...]
+    students: tuple[Asset, ...]
+    described: Mapping[str, BaseModel]
+    notes: tuple[str, ...]
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """All of them, each once."""
+        return tuple({asset.name: asset for asset in (*self.teachers, *self.students)}.values())
+
+
+def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseModels:
+    """The base models that a space names, where ``auto`` stands for the study's ``teachers``.
+
+    A model that cannot be used is left out with a note. Raises UsageError where that is one of the ``teachers``, or
+    every teacher that the space names.
+    """
+    as_teacher, as_student = named_models(space)
+    found: dict[str, Asset] = {}
+    told: dict[str, BaseModel] = {}
+    missing: list[str] = []
+
+    def take(asset: Asset) -> str:
+        told[asset.name] = describe(asset.name, asset.folder, task.problem, task.label_names)
+        found[asset.name] = asset
+        return asset.name
+
+    auto = [take(find_model(name)) for name in dict.fromkeys(teachers)] if "auto" in as_teacher else []
+    for name in dict.fromkeys([*as_teacher, *as_student]):
+        if name != "auto" and name not in found:
+            try:
+                take(replace(find_model(name), name=name))  # pipelines name it as the space does
+            except (UsageError, DataError) as error:
+                missing.append(str(error))
+    chosen = tuple(dict.fromkeys([*auto, *(name for name in as_teacher if name in found)]))
+    if not chosen:
+        why = f": {missing[0]}" if missing else "."
+        raise UsageError(f"the space {space.name!r} names no teacher that is at hand{why}")
+    notes = [asset.note for asset in found.values() if asset.note]
+    notes += [_tuned_note(name) for name in chosen if told[name].is_tuned]
+    notes += [f"Masked: {why}" for why in missing]
+    students = tuple(found[name] for name in as_student if name in found)
+    return BaseModels(tuple(dict.fromkeys(auto)), tuple(found[name] for name in chosen), students, told, tuple(notes))
+
+
+def _tuned_note(name: str) -> str:
+    return f"The teacher {name} already has this task's labels: it is evaluated, not trained."
+
+
+def named_models(space: Space) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the pretrained models in a space's pipelines, in text order: those of teachers, those of students."""
+    teachers, students = dict[str, None](), dict[str, None]()
+    for params in _every_option(space):
+        for stage in space.decode(params)["stages"]:
+            made = _made(stage)
+            name = getattr(made, "model", None)
+            if made is not None and isinstance(name, str):
+                (teachers if "teacher" in made.facts.gives else students)[name or "auto"] = None
+    return tuple(teachers), tuple(students)
+
+
+def _every_option(space: Space) -> Iterator[Mapping[str, Any]]:
+    """Assignments that together take every option; one, where there is nothing to choose."""
+    found = [params for _, _, params in space.examples()]
+    return iter(found or list(islice(space.walk(), 1)))
+
+
+def _made(stage: Mapping[str, Any]) -> Any:
+    """The stage itself, None where these fields do not go together: its pipelines are drawn again later."""
+    try:
+        return build.build(stage)
+    except SpecError:
+        return None
+
+
+def with_teachers(space: Space, teachers: Sequence[str]) -> Space:
+    """The space with ``auto`` replaced by the models that it stands for: records never say ``auto``.
+
+    Raises UsageError where there are several and the space leaves no choice between them.
+    """
+    places = [hole for hole in space.holes if isinstance(hole, Choice) and "auto" in hole.options]
+    if len(teachers) > 1 and not places:
+        raise UsageError(
+            f"several teachers need a space that makes the teacher a choice, such as model: {{name: teacher, pick: "
+            f"[auto]}}, but {space.name!r} has none and got {', '.join(teachers)}."
+        )
+    for hole in places:
+        named = dict.fromkeys(n for option in hole.options for n in (teachers if option == "auto" else (option,)))
+        space = Space.parse(with_options(space.text, hole.name, tuple(named)), space.name)
+    return space
+
+
+def require_legal(space: Space, models: BaseModels, task: Task) -> None:
+    """Raises SpecError with the commonest reason where no pipeline of the space was found that can run."""
+    draw, facts = np.random.default_rng(0), task_facts(task)
+    drawn = (space.sample(lambda hole: _any_value(hole, draw)) for _ in range(_DRAWS))
+    reasons: Counter[str] = Counter()
+    for params in chain(_every_option(space), drawn):
+        try:
+            _check(space.decode(params), models, facts)
+        except SpecError as error:
+            reasons[str(error).rstrip(".")] += 1
+        else:
+            return
+    hint = "" if all(models.described[a.name].is_encoder for a in models.teachers) else _FOREIGN_HINT
+    raise SpecError(f"no pipeline of the space {space.name!r} can run: {reasons.most_common(1)[0][0]}.{hint}")
+
+
+_FOREIGN_HINT = " A teacher that cannot be cut needs students of their own, as the space 'students' has."
+
+
+def _check(pipeline: Mapping[str, Any], models: BaseModels, facts: frozenset[str]) -> None:
+    named = pipeline_with_teacher(Pipeline.from_json(pipeline).to_json(), models.teachers[0].name)
+    built = Pipeline.from_json(named)
+    for name in built.base_models():
+        if name not in models.described:
+            raise SpecError(f"the model {name!r} is not at hand.")
+    built.check(facts, models.described)
+
+
+def _any_value(hole: Hole, draw: np.random.Generator) -> Any:
+    if isinstance(hole, Choice):
+        return hole.options[int(draw.integers(len(hole.options)))]
+    return int(hole.low) if hole.integer else hole.low

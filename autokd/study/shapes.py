@@ -1,0 +1,46 @@
+"""What a study knows of speed and size by shape: measured once, true of every student of that shape and form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autokd.core.objectives import Constraint
+
+Shapes = Mapping[str, Mapping[str, Any]]  # by ``Outcome.shape``
+
+
+def needs(name: str, objectives: Sequence[str], constraints: Sequence[str]) -> bool:
+    """Whether a quantity (``latency``, ``size_bytes``) is an objective of the study, or bounded in it."""
+    return name in objectives or any(Constraint.parse(text).name == name for text in constraints)
+
+
+def teacher_of(pipeline: Mapping[str, Any]) -> str:
+    """The name of the base model that a pipeline's teacher comes from, empty where it names none."""
+    named = (stage.get("model") for stage in pipeline["stages"])
+    return next((model for model in named if isinstance(model, str)), "")
+
+
+def latency_values(shapes: Shapes, shape: str, teacher: str) -> dict[str, float] | None:
+    """``latency_ms, latency_p90_ms, teacher_latency_ms, speedup`` beside this teacher, None where unmeasured."""
+    found = shapes.get(shape, {})
+    if teacher not in found.get("teachers", {}):
+        return None
+    own = {name: float(found[name]) for name in ("latency_ms", "latency_p90_ms")}
+    beside = float(found["teachers"][teacher])
+    return {**own, "teacher_latency_ms": beside, "speedup": beside / own["latency_ms"]}
+
+
+def known_values(shapes: Shapes, shape: str) -> dict[str, float]:
+    """What constraints may ask of a shape, as far as it was measured: ``latency_ms`` and ``size_bytes``."""
+    found = shapes.get(shape, {})
+    return {name: float(found[name]) for name in ("latency_ms", "size_bytes") if name in found}
+
+
+def with_latency(shapes: Shapes, shape: str, teacher: str, values: Mapping[str, float]) -> dict[str, Any]:
+    """The entry of a shape with a latency job's values. A shape keeps its first latency, whatever the teacher, so that
+    trials of one shape compare as equal; a further teacher's is scaled to it."""
+    entry = {"teachers": {}, **shapes.get(shape, {})}
+    first = {name: entry.get(name, values[name]) for name in ("latency_ms", "latency_p90_ms")}
+    teachers = {**entry["teachers"], teacher: values["speedup"] * first["latency_ms"]}
+    return {**entry, **first, "teachers": teachers}

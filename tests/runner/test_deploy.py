@@ -1,0 +1,149 @@
+"""Int8 trials, latencies by shape, and deployments: real networks, tiny ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autokd.core.job import Job, Outcome, Progress, TrialSpec
+from autokd.deploy.gate import load_predictions
+from autokd.deploy.runtimes import open_runtime
+from autokd.measure.metrics import find_metric
+from autokd.runner import run_job
+from autokd.runner.workspace import Workspace
+from autokd.testing.tiny import TINY_PIPELINE, tiny_job, tiny_spec
+
+pytest.importorskip("onnxruntime")
+
+SPEC = "batch=2,length=12,threads=1,runtime=onnx"
+
+
+def ignore(progress: Progress) -> None:
+    """Nobody listens."""
+
+
+def run(job: Job) -> Outcome:
+    outcome = run_job(job, ignore)
+    assert outcome.state == "complete", outcome.error + outcome.trace
+    return outcome
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose cache holds the tiny teacher."""
+    root = tmp_path_factory.mktemp("tiny")
+    run(tiny_job(root, tiny_spec(root), "prefix"))
+    return root
+
+
+def spec_of(place: Path, form: str) -> TrialSpec:
+    return tiny_spec(place, {**TINY_PIPELINE, "form": form})
+
+
+@pytest.fixture(scope="module")
+def small(place: Path) -> tuple[Job, Outcome]:
+    """A finished int8 trial whose test split was opened."""
+    job = tiny_job(place, spec_of(place, "onnx-int8"), "confirm", name="int8")
+    return job, run(job)
+
+
+@pytest.fixture(scope="module")
+def deployed(place: Path) -> tuple[Job, Outcome]:
+    """A float trial that was deployed."""
+    job = tiny_job(place, spec_of(place, "float32"), "confirm", name="float")
+    run(job)
+    deploying = replace(job, id="deploy-1", kind="deploy", latency=SPEC)
+    return deploying, run(deploying)
+
+
+def test_an_int8_trial_is_scored_in_int8_and_remembers_its_float_score(small: Any) -> None:
+    job, outcome = small
+    folder = Path(job.folder)
+    assert {path.name for path in folder.iterdir() if path.is_dir()} >= {"checkpoint", "onnx-int8", "predictions"}
+    assert not (folder / "onnx").exists()
+    ships = folder / "onnx-int8"
+    assert outcome.values["size_bytes"] == sum(path.stat().st_size for path in ships.iterdir())
+    workspace = Workspace(job.spec, None)  # type: ignore[arg-type] - nothing runs on it
+    for split in ("valid", "test"):
+        rows = workspace.tokenised(getattr(workspace.task, split), str(folder / "checkpoint"))
+        logits = open_runtime("onnx-int8", ships).logits(rows)
+        kept, labels = load_predictions(outcome.predictions[split])
+        np.testing.assert_array_equal(kept, logits)
+        assert outcome.values[f"{split}_score"] == find_metric("accuracy").score(logits, labels)
+    assert 0 <= outcome.values["float_valid_score"] <= 1
+    assert Path(outcome.checkpoint).name == "checkpoint"
+
+
+def test_shape_and_form_name_what_speed_depends_on(small: Any, deployed: Any) -> None:
+    assert small[1].shape
+    trial = json.loads((Path(deployed[0].folder) / "trained.json").read_text())
+    assert trial["shape"] not in ("", small[1].shape)
+
+
+def test_a_deployment_scores_and_times_every_form(deployed: Any) -> None:
+    job, outcome = deployed
+    values, folder = outcome.values, Path(job.folder)
+    runtimes = {name.partition("/")[0] for name in values if "/" in name}
+    assert {"onnx", "onnx-int8", "torch"} <= runtimes
+    for runtime in runtimes:
+        assert 0 < values[f"{runtime}/latency_ms"] <= values[f"{runtime}/latency_p90_ms"]
+        assert values[f"{runtime}/size_bytes"] > 0
+        for split in ("valid", "test"):
+            logits, labels = load_predictions(folder / "predictions" / f"{split}-{runtime}.safetensors")
+            assert values[f"{runtime}/{split}_score"] == find_metric("accuracy").score(logits, labels)
+    trial = json.loads((folder / "confirm.result.json").read_text())["values"]
+    for split in ("valid", "test"):
+        assert values[f"torch/{split}_score"] == values[f"onnx/{split}_score"] == trial[f"{split}_score"]
+    assert values["latency_ms"] == values["onnx/latency_ms"]
+    assert values["speedup"] == pytest.approx(values["teacher_latency_ms"] / values["latency_ms"])
+    assert values["teacher_size_bytes"] > values["torch/size_bytes"] / 2
+
+
+def test_a_deployed_checkpoint_has_its_card(deployed: Any) -> None:
+    job, _ = deployed
+    card = (Path(job.folder) / "checkpoint" / "README.md").read_text()
+    assert "text-classification" in card
+    assert "length=12" in card
+
+
+def test_a_deployment_that_was_stopped_goes_on(place: Path, deployed: Any) -> None:
+    job, outcome = deployed
+    (Path(job.folder) / "deploy.result.json").unlink()
+    (Path(job.folder) / "stop").touch()
+    assert run_job(job, ignore).state == "paused"
+    (Path(job.folder) / "stop").unlink()
+    made = (Path(job.folder) / "onnx" / "model.onnx").stat().st_mtime_ns
+    again = run(job)
+    assert (Path(job.folder) / "onnx" / "model.onnx").stat().st_mtime_ns == made
+    assert again.values["onnx/test_score"] == outcome.values["onnx/test_score"]
+
+
+@pytest.mark.parametrize(("runtime", "kind"), [("torch", "float"), ("onnx", "int8")])
+def test_a_latency_is_that_of_the_trials_form_beside_its_teacher(
+    place: Path, small: Any, deployed: Any, runtime: str, kind: str
+) -> None:
+    trial = deployed[0] if kind == "float" else small[0]
+    job = replace(trial, id="l", kind="latency", latency=SPEC.replace("onnx", runtime))
+    values = run(job).values
+    assert set(values) >= {"latency_ms", "latency_p90_ms", "teacher_latency_ms", "speedup"}
+    assert values["speedup"] == pytest.approx(values["teacher_latency_ms"] / values["latency_ms"])
+
+
+def test_a_machine_without_onnx_deploys_in_torch(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from autokd.deploy import folders
+    from autokd.runner import deploy
+
+    missing = "the ONNX forms need onnxruntime"
+    monkeypatch.setattr(folders, "onnx_missing", lambda: missing)
+    monkeypatch.setattr(deploy, "onnx_missing", lambda: missing)
+    job = tiny_job(place, spec_of(place, "float32"), "confirm", name="bare")
+    run(job)
+    outcome = run(replace(job, kind="deploy", latency=SPEC))
+    assert not any(name.startswith("onnx") for name in outcome.values)
+    assert outcome.values["latency_ms"] == outcome.values["torch/latency_ms"]
+    assert missing in outcome.notes

@@ -1,0 +1,152 @@
+"""Deploying what was confirmed: who, when, how often, and what the result says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autokd.core.job import ALONE, Job, Outcome
+from autokd.core.record import TrialRecord
+from autokd.study.confirm import controls, finalists, shipping
+from autokd.study.deploying import forms
+from autokd.study.memory import Memory
+from autokd.study.plan import Plan
+from autokd.testing.toy import toy_interval
+from autokd.testing.toy_work import toy_outcome
+
+Toy = Callable[..., Any]
+
+
+class Death(Exception):  # noqa: N818 - what happens, not an error of the study
+    """The driver is killed."""
+
+
+def test_every_member_of_the_front_is_deployed_in_all_its_forms(toy: Toy) -> None:
+    study = toy("1cpu-min").run()
+    assert study.front
+    for member in study.front:
+        layers = member.pipeline["stages"][1]["layers"]
+        assert (member.latency_ms, member.teacher_latency_ms) == (2.0 * layers, 24.0)
+        assert member.speedup == pytest.approx(12.0 / layers)
+        assert (member.size_bytes, member.form) == (4e6 * layers, "float32")
+        assert [form.runtime for form in member.forms] == ["onnx", "onnx-int8"]
+        assert member.fastest == "onnx-int8"
+        assert Path(member.forms[1].folder) == Path(member.checkpoint).with_name("onnx-int8")
+    assert study.teacher is not None
+    assert (study.teacher.latency_ms, study.teacher.size_bytes) == (24.0, 4e7)
+
+
+def test_controls_of_a_finalists_size_have_its_latencies_without_a_job_of_their_own(toy: Toy) -> None:
+    jobs: list[Job] = []
+    study = toy("1cpu-min").run(lambda job: jobs.append(job) or toy_outcome(job))
+    deployed = [job for job in jobs if job.kind == "deploy"]
+    assert len(deployed) == len(study.front)
+    best = study.front[0]
+    assert [(c.latency_ms, c.speedup) for c in study.controls] == [(best.latency_ms, best.speedup)] * 2
+    assert all(None not in finalist.to_json().values() for finalist in (*study.front, *study.controls))
+
+
+def test_a_deployment_runs_alone_and_a_spent_study_does_not_repeat_it(toy: Toy) -> None:
+    made = toy("1cpu-min", workers=3)
+    driver, running = made.driver(made.store), []
+    kinds: list[str] = []
+    while not driver.finished:
+        while (job := driver.next_job()) is not None:
+            running.append(job)
+            kinds.append(job.kind)
+            assert len(running) == 1 or not any(job.kind in ALONE for job in running)
+        made.clock.now += 0.5
+        if running:
+            oldest = running.pop(0)
+            driver.done(oldest.id, toy_outcome(oldest))
+    assert kinds[-1] == "deploy"
+    assert made.driver(made.store).settled()
+
+
+def test_a_kill_while_deploying_costs_nothing_but_time(toy: Toy) -> None:
+    made = toy("1cpu-min")
+
+    def dies(job: Job) -> Outcome:
+        if job.kind == "deploy":
+            raise Death
+        return toy_outcome(job)
+
+    with pytest.raises(Death):
+        made.run(dies)
+    study = made.run()
+    assert study.finished
+    assert all(member.latency_ms for member in study.front)
+    assert study.states["running"] == study.states["paused"] == 0
+
+
+def test_a_deployment_whose_worker_dies_is_tried_again_and_one_that_cannot_be_is_named(toy: Toy) -> None:
+    deaths = iter(["worker died: SIGKILL"] * 2)
+
+    def unlucky(job: Job) -> Outcome:
+        why = next(deaths, "") if job.kind == "deploy" else ""
+        return Outcome("failed", 0.5, error=why) if why else toy_outcome(job)
+
+    assert all(member.latency_ms for member in toy("1cpu-min").run(unlucky).front)
+
+
+def test_a_deployment_that_cannot_be_made_ends_no_study(toy: Toy) -> None:
+    def broken(job: Job) -> Outcome:
+        return Outcome("failed", 0.5, error="no space left") if job.kind == "deploy" else toy_outcome(job)
+
+    study = toy("1cpu-min").run(broken)
+    assert study.finished
+    assert all(member.latency_ms is None for member in study.front)
+    assert any("could not be deployed: no space left" in note for note in study.notes)
+    assert any("without latencies" in note for note in study.notes)
+
+
+def test_deploying_is_forecast_and_the_budget_holds(toy: Toy) -> None:
+    def slow(job: Job) -> Outcome:
+        return replace(toy_outcome(job), seconds=1.0) if job.kind == "deploy" else toy_outcome(job)
+
+    study = toy("90s").run(slow)
+    assert all(member.latency_ms for member in study.front)
+    assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+
+
+def run(number: int, role: str, confirms: int | None, name: str = "", **values: float) -> TrialRecord:
+    measured = {"valid_score": 0.8, "test_score": 0.7, "macs": 4.0, "params": 2.0, "size_bytes": 8.0, **values}
+    pipeline = {"stages": [], "form": "float32"}
+    return TrialRecord(
+        number, "complete", role, pipeline, name=name, confirms=confirms, values=measured, checkpoint=f"/c/{number}/x",  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def test_a_control_of_another_size_is_deployed_itself() -> None:
+    records = {
+        0: run(0, "search", None),
+        1: run(1, "confirm", 0),
+        2: run(2, "control", 0, "logits"),
+        3: run(3, "control", 0, "fine-tune", params=3.0),
+    }
+    found = shipping(Plan((0,)), records, ("score", "macs"))
+    assert [record.number for record in found] == [1, 3]
+    speed = {"latency_ms": 1.0, "latency_p90_ms": 2.0, "teacher_latency_ms": 6.0, "speedup": 6.0}
+    deployed = {"1": {"values": speed, "forms": (), "fastest": "onnx"}}
+    (best,) = finalists(Plan((0,)), records, ("score", "macs"), toy_interval, deployed)
+    assert (best.latency_ms, best.fastest) == (1.0, "onnx")
+    told = {c.name: c.latency_ms for c in controls(Plan((0,)), records, toy_interval, ("score", "macs"), deployed)}
+    assert told == {"logits": 1.0, "fine-tune": None}
+
+
+def test_forms_are_read_from_a_deployments_values() -> None:
+    values = {"latency_ms": 1.0, "onnx/latency_ms": 1.0, "onnx/valid_score": 0.8, "torch/latency_ms": 2.0}
+    onnx, torch = forms(Outcome("complete", 1.0, values=values, checkpoint="/t/3/checkpoint"))
+    assert onnx == {"runtime": "onnx", "folder": "/t/3/onnx", "latency_ms": 1.0, "valid_score": 0.8}
+    assert torch["folder"] == "/t/3/checkpoint"
+
+
+def test_what_deploying_cost_is_counted_after_a_kill_too(toy: Toy) -> None:
+    made = toy("1cpu-min")
+    study = made.run()
+    known = Memory(made.store).deployed
+    assert study.deploy_seconds == pytest.approx(sum(each["device_seconds"] for each in known.values()))

@@ -1,0 +1,173 @@
+"""Latency as an objective and as a constraint: measured once per shape, alone, and never lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autokd.core.job import Job, Outcome
+from autokd.study.memory import Memory
+from autokd.study.shapes import known_values, latency_values, needs, teacher_of, with_latency
+from autokd.study.simulate import SimulatedRunner
+from autokd.study.view import StudyView
+from autokd.testing.toy_work import toy_outcome
+
+Toy = Callable[..., Any]
+FAST = {"objectives": ("score", "latency")}
+
+
+class Death(Exception):  # noqa: N818 - what happens, not an error of the study
+    """The driver is killed."""
+
+
+def test_each_shape_is_measured_once_and_every_trial_of_it_is_told(toy: Toy) -> None:
+    jobs: list[Job] = []
+    study = toy("1cpu-min", **FAST).run(lambda job: jobs.append(job) or toy_outcome(job))
+    shapes = Counter(job.spec.pipeline["stages"][1]["layers"] for job in jobs if job.kind == "latency")
+    assert set(shapes.values()) == {1}
+    complete = [record for record in study.records if record.state == "complete"]
+    assert len(complete) > sum(shapes.values())
+    for record in complete:
+        assert record.values["latency_ms"] == 2.0 * record.pipeline["stages"][1]["layers"]
+        assert record.values["speedup"] == pytest.approx(24.0 / record.values["latency_ms"])
+    assert len({member.latency_ms for member in study.front}) == len(study.front)
+    assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+
+
+def test_a_latency_is_measured_with_the_workers_drained(toy: Toy) -> None:
+    made = toy("1cpu-min", workers=3, **FAST)
+    driver, running = made.driver(made.store), []
+    measured = 0
+    while not driver.finished:
+        while (job := driver.next_job()) is not None:
+            running.append(job)
+            measured += job.kind == "latency"
+            assert len(running) == 1 or not any(job.kind == "latency" for job in running)
+        made.clock.now += 0.5
+        if running:
+            oldest = running.pop(0)
+            driver.done(oldest.id, toy_outcome(oldest))
+    assert measured > 1
+
+
+@pytest.mark.parametrize("constraint", ["latency<=4", "size_bytes<=8e6"])
+def test_a_shape_that_is_known_to_break_a_constraint_is_not_tried_again(toy: Toy, constraint: str) -> None:
+    study = toy("14trials", constraints=(constraint,), workers=1).run()
+    tried = Counter(r.pipeline["stages"][1]["layers"] for r in study.records if r.role in ("search", "random"))
+    assert all(tried[layers] <= 1 for layers in (3, 4))
+    assert tried[1] + tried[2] >= 10
+    assert {f.pipeline["stages"][1]["layers"] for f in study.front} <= {1, 2}
+
+
+def test_a_float_checkpoint_that_must_be_too_large_is_never_tried(toy: Toy) -> None:
+    study = toy("5trials", constraints=("size_bytes<=7e6",)).run()
+    assert {r.pipeline["stages"][1]["layers"] for r in study.records} == {1}
+
+
+@pytest.mark.parametrize("when", ["measuring", "trial"])
+def test_trials_that_wait_survive_a_kill(toy: Toy, when: str) -> None:
+    made = toy("1cpu-min", **FAST)
+    seen: list[Job] = []
+
+    def dies(job: Job) -> Outcome:
+        seen.append(job)
+        if job.kind == "latency" or (when == "trial" and len(seen) == 5):
+            raise Death
+        return leave(job, toy_outcome(job))
+
+    with pytest.raises(Death):
+        made.run(dies)
+    study = made.run()
+    assert study.finished
+    assert study.states["running"] == study.states["paused"] == 0
+    complete = [record for record in study.records if record.state == "complete"]
+    assert all("latency_ms" in record.values for record in complete)
+    assert not any(record.error for record in study.records if record.number == 0)
+
+
+def leave(job: Job, outcome: Outcome) -> Outcome:
+    """What a real job leaves in its folder when it has finished."""
+    if job.kind in ("trial", "confirm", "control"):
+        (Path(job.folder) / f"{job.kind}.result.json").write_text(json.dumps(outcome.to_json()))
+    return outcome
+
+
+def test_an_interrupted_study_keeps_what_waits(toy: Toy) -> None:
+    made = toy("1cpu-min", **FAST)
+    store = made.store
+
+    def interrupt(view: StudyView) -> None:
+        if any(job.startswith("latency") for job in view.jobs):
+            driver.interrupt()
+
+    driver = made.driver(store, listener=interrupt)
+    stopping = SimulatedRunner(2, made.clock, lambda job: stopped(job, toy_outcome(job)))
+    stopping.run(driver, store.settings)
+    driver.conclude()
+    assert driver.interrupted
+    waiting = [record for record in made.store.records() if record.state == "paused"]
+    assert waiting
+    assert all(record.device_seconds > 0 for record in waiting)
+    study = made.run()
+    assert all(study.records[record.number].state == "complete" for record in waiting)
+
+
+def stopped(job: Job, outcome: Outcome) -> Outcome:
+    return Outcome("paused", 0.1) if job.kind == "latency" else outcome
+
+
+def test_a_shape_that_cannot_be_measured_fails_its_trials_with_the_cause(toy: Toy) -> None:
+    def broken(job: Job) -> Outcome:
+        hopeless = job.kind == "latency" and job.spec.pipeline["stages"][1]["layers"] == 4
+        return Outcome("failed", 0.1, error="no such operator") if hopeless else toy_outcome(job)
+
+    study = toy("1cpu-min", **FAST).run(broken)
+    failed = [record for record in study.records if record.state == "failed"]
+    assert failed
+    assert all("could not be measured: no such operator" in record.error for record in failed)
+    assert study.front
+
+
+def test_a_worker_that_dies_while_measuring_is_replaced(toy: Toy) -> None:
+    deaths = iter(["worker died: SIGKILL"] * 2)
+
+    def unlucky(job: Job) -> Outcome:
+        why = next(deaths, "") if job.kind == "latency" else ""
+        return Outcome("failed", 0.1, error=why) if why else toy_outcome(job)
+
+    study = toy("1cpu-min", **FAST).run(unlucky)
+    assert study.states["failed"] == 0
+    assert study.front
+
+
+def test_studies_that_do_not_ask_for_latencies_measure_none_before_the_end(toy: Toy) -> None:
+    made = toy("1cpu-min")
+    study = made.run()
+    assert not any("latency_ms" in record.values for record in study.records)
+    assert all(set(known) == {"size_bytes"} for known in Memory(made.store).shapes.values())
+
+
+def test_a_shape_keeps_its_first_latency_whatever_the_teacher() -> None:
+    values = {"latency_ms": 2.0, "latency_p90_ms": 3.0, "teacher_latency_ms": 12.0, "speedup": 6.0}
+    shapes = {"s": with_latency({"s": {"size_bytes": 7.0}}, "s", "one", values)}
+    assert latency_values(shapes, "s", "one") == values
+    assert latency_values(shapes, "s", "two") is None
+    again = {**values, "latency_ms": 4.0, "teacher_latency_ms": 40.0, "speedup": 10.0}
+    shapes = {"s": with_latency(shapes, "s", "two", again)}
+    two = latency_values(shapes, "s", "two")
+    assert two == {"latency_ms": 2.0, "latency_p90_ms": 3.0, "teacher_latency_ms": 20.0, "speedup": 10.0}
+    assert known_values(shapes, "s") == {"latency_ms": 2.0, "size_bytes": 7.0}
+    assert known_values(shapes, "other") == {}
+
+
+def test_what_asks_for_a_quantity() -> None:
+    assert needs("latency", ("score", "latency"), ())
+    assert needs("latency", ("score",), ("latency<=3",))
+    assert not needs("latency", ("score", "macs"), ("params<=3",))
+    assert teacher_of({"stages": [{"use": "a:B"}, {"use": "a:C", "model": "m"}]}) == "m"
+    assert teacher_of({"stages": [{"use": "a:B"}]}) == ""
