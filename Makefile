@@ -34,7 +34,7 @@ $(BIN)/python:
 
 $(VENV)/.offline: $(BIN)/python pyproject.toml constraints.txt
 	@echo 'Installing into $(VENV); torch is large, so this takes a few minutes the first time.'
-	$(INSTALL) -e '.[offline]'
+	$(INSTALL) -e '.[offline,onnx]'
 	touch $@
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt

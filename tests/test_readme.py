@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pytest
 
 from autokd.cli.main import cli
@@ -25,8 +26,12 @@ SMALL = {
     'DataSource("rte")': 'DataSource("mine.csv")',
     "Distiller(pipeline)": 'Distiller(pipeline, teacher="teacher")',
     '"keep": 3': '"keep": 1',
-    'from_pretrained("student")': "from_pretrained(student.checkpoint)",
+    'from_pretrained("my-student")': "from_pretrained(student.checkpoint)",
+    'from_pretrained("my-student-int8")': "from_pretrained(best.forms[1].folder)",
+    '"my-student-int8/model.onnx"': 'best.forms[1].folder + "/model.onnx"',
 }
+# What commands of the README name must be there.
+FILES = ("pipeline.json", "old-bert/pytorch_model.bin")
 
 
 def blocks(language: str) -> list[str]:
@@ -52,7 +57,9 @@ def test_make_knows_its_targets(words: list[str]) -> None:
 
 @pytest.mark.parametrize("words", [w for w in commands() if w[0] == "autokd"], ids=" ".join)
 def test_commands_parse(words: list[str]) -> None:
-    Path("pipeline.json").write_text("{}")
+    for file in map(Path, FILES):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}")
     command: click.Command = cli
     rest = words[1:]
     while isinstance(command, click.Group) and rest and rest[0] in command.commands:
@@ -78,7 +85,10 @@ def test_the_python_of_the_readme_runs(workplace: Path, monkeypatch: pytest.Monk
     names: dict[str, Any] = {}
     exec(compile(source, "README.md", "exec"), names)
     assert names["best"].checkpoint
+    assert names["best"].forms[1].runtime == "onnx-int8"
     assert names["model"].config.num_labels == 2
+    assert names["logits"].shape == (2, 2)
+    assert names["within_one"](np.eye(3), np.array([0, 2, 0])) == pytest.approx(2 / 3)
     assert "PlainSgd" in method
 
 

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, fields
 
 from autokd.core.budget import Budget
+from autokd.core.latency import LatencySpec
 from autokd.core.result import StudyResult
 from autokd.core.settings import DataSource, StudySettings
 from autokd.store.files import redacted
@@ -46,16 +47,29 @@ def budget_line(result: StudyResult) -> str:
 
 
 def reproduce(result: StudyResult) -> list[tuple[str, str]]:
-    """Commands with what each is for: repeat the search, go on, write the report, train one pipeline alone."""
+    """Commands with what each is for: repeat the search, take a student away, go on, write the report, train alone."""
     settings = result.settings
     where = f" --storage {shlex.quote(redacted(result.storage))}" if result.storage else ""
     study = shlex.quote(settings.study)
-    commands = [("Repeat the search", _without_passwords(settings.command))] if settings.command else []
-    commands.append(("Go on with a larger budget", f"autokd resume {study}{where} --budget BUDGET"))
-    commands.append(("Write this report again", f"autokd report {study}{where} --output report.html"))
     given = _data_options(settings.data) + _training_options(settings)
-    train = f"autokd train pipeline.json{given} --output my-student"
-    return [*commands, ("Train one pipeline of the table below alone, from its JSON", train)]
+    train = f"autokd train pipeline.json{given} --output student"
+    commands = {
+        "Go on with a larger budget": f"autokd resume {study}{where} --budget BUDGET",
+        "Write this report again": f"autokd report {study}{where} --output report.html",
+        "Train one pipeline of the table above alone, from its JSON": train,
+    }
+    repeated = {"Repeat the search": _without_passwords(settings.command)} if settings.command else {}
+    return [*(repeated | _export(result, f"{study}{where}") | commands).items()]
+
+
+def _export(result: StudyResult, study: str) -> dict[str, str]:
+    """How to get the first of the frontier, in the form that is fastest; ``study`` is named with its storage."""
+    if not result.front:
+        return {}
+    fastest = result.front[0].fastest
+    form = f" --format {fastest}" if fastest.startswith("onnx") else ""
+    purpose = "Take the student with the best validation score away"
+    return {purpose: f"autokd export {study}{form} --output my-student"}
 
 
 def _data_options(data: DataSource) -> str:
@@ -67,6 +81,8 @@ def _data_options(data: DataSource) -> str:
         "--text-pair-column": data.text_pair_column,
         "--label-column": data.label_column,
         "--metric": data.metric,
+        "--subset": data.subset,
+        "--unlabelled": data.unlabelled,
     }
     return "".join(f" {option} {shlex.quote(value)}" for option, value in named.items() if value)
 
@@ -79,6 +95,8 @@ def _training_options(settings: StudySettings) -> str:
         found.append(f" --max-length {settings.max_length}")
     if settings.seed != defaults["seed"]:
         found.append(f" --seed {settings.seed}")
+    if settings.trust_remote_code:
+        found.append(" --trust-remote-code")
     return "".join(found)
 
 
@@ -104,17 +122,20 @@ def settings_table(result: StudyResult) -> dict[str, str]:
     """What the study was asked for, resolved."""
     s = result.settings
     gpus = f", {s.gpus_per_trial:g} GPUs each" if s.device == "gpu" else ""
+    unlabelled = f", {s.unlabelled_rows:,} unlabelled ones" if s.unlabelled_rows else ""
     return {
-        "data set": f"{s.task_name} ({s.train_rows:,} training rows)",
+        "data set": f"{s.task_name} ({s.train_rows:,} training rows{unlabelled})",
         "metric": s.metric,
-        "teacher": ", ".join(s.teachers),
+        "teachers" if len(s.teachers) > 1 else "teacher": ", ".join(s.teachers),
         "space": s.space_name,
         "objectives": ", ".join(s.objectives),
         "constraints": ", ".join(s.constraints) or "none",
         "budget": s.budget,
         "tokens": f"at most {s.max_length}; median {s.median_length}, on which MACs are counted",
+        **({"latency": f"{LatencySpec.parse(s.latency).text} ({s.latency_length} tokens)"} if s.latency_length else {}),
         "precision": s.precision,
         "device": f"{s.device}, {s.workers} workers" + gpus,
         "runner": s.runner,
         "seed": str(s.seed),
+        **({"remote code": "trusted: models may bring code of their own"} if s.trust_remote_code else {}),
     }

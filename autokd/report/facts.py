@@ -17,6 +17,7 @@ STATES: tuple[TrialState, ...] = ("complete", "pruned", "failed", "paused", "run
 ROLES: dict[Role, str] = {
     "search": "search",
     "random": "random arm",
+    "enqueued": "asked for",
     "confirm": "confirmation",
     "control": "controls",
     "imported": "imported",
@@ -100,6 +101,7 @@ def spending(result: StudyResult) -> list[tuple[str, float]]:
     for record in result.records:
         by_role[record.role] += record.device_seconds
     known = {"shared stages": result.shared_seconds} | {ROLES[role]: seconds for role, seconds in by_role.items()}
+    known["deploying and latencies"] = result.deploy_seconds
     total = result.spent.get(result.settings.device, 0.0)
     rest = total - sum(known.values())
     rows = [(name, seconds) for name, seconds in known.items() if seconds > 0]

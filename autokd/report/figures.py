@@ -11,23 +11,17 @@ from html import escape
 from typing import Any
 
 from autokd.core.canonical import Json
+from autokd.core.latency import RUNTIMES, LatencySpec
+from autokd.core.metric_file import metric_title
+from autokd.core.objectives import MEASURED
 from autokd.core.result import StudyResult
 from autokd.report.about import amounts
+from autokd.report.axes import axes, bars, cost_layout, cost_menu
+from autokd.report.deployment import Deployed, deployed
 from autokd.report.facts import arms, spending, trial_rows
-from autokd.report.marks import (
-    COLORS,
-    COST_NAMES,
-    arm_traces,
-    axes,
-    bars,
-    cost_axes_layout,
-    cost_menu,
-    hover,
-    level,
-    markers,
-    points_trace,
-)
-from autokd.report.standing import cost_axes, points
+from autokd.report.marks import COLORS, arm_traces, hover, level, markers, points_trace, runtime_trace
+from autokd.report.quantities import ms, size, times
+from autokd.report.standing import cost_axes, points, tried_axes
 
 MOST_PARAMETERS = 12  # of the chart of importances
 
@@ -45,7 +39,14 @@ class Figure:
 
 def figures(result: StudyResult) -> list[Figure]:
     """Every chart that this study has data for, in the order of the page."""
-    made = (frontier(result), tried(result), progress(result), importance(result), cost_of_study(result))
+    made = (
+        frontier(result),
+        runtimes(result),
+        tried(result),
+        progress(result),
+        importance(result),
+        cost_of_study(result),
+    )
     return [figure for figure in made if figure is not None]
 
 
@@ -57,11 +58,10 @@ def frontier(result: StudyResult) -> Figure | None:
     groups = {kind: group for kind, group in groups.items() if group}
     if "finalist" not in groups:
         return None
-    costs = cost_axes(result)
-    traces = [points_trace(kind, group, costs[0]) for kind, group in groups.items()]
-    every = [point.costs[costs[0]] for group in groups.values() for point in group]
-    layout = cost_axes_layout(COST_NAMES[costs[0]], f"test {result.settings.metric}", every)
-    layout["updatemenus"] = [cost_menu(list(groups.values()), costs)]
+    drawn = {cost: [points_trace(kind, group, cost) for kind, group in groups.items()] for cost in cost_axes(result)}
+    cost, traces = next(iter(drawn.items()))
+    layout = cost_layout(cost, f"test {metric_title(result.settings.metric)}", traces)
+    layout["updatemenus"] = [cost_menu(drawn)]
     if result.teacher is not None:
         layout["shapes"] = [level(result.teacher.test_score)]
     n_seeds = min(point.n_seeds for point in groups["finalist"])
@@ -70,24 +70,63 @@ def frontier(result: StudyResult) -> Figure | None:
         "examples and seeds. Up and to the left is better; the dashed line is the teacher. "
         "Shares in the table are of the teacher's."
     )
+    if "latency" in drawn:
+        spec = LatencySpec.parse(result.settings.latency)
+        caption += f" Latencies are those in {spec.runtime}, of what ships as int8 those in onnx-int8; "
+        caption += "controls of a finalist's size have that finalist's."
+    if len(result.settings.teachers) > 1 and result.teacher is not None:
+        caption += f" Of several teachers, {result.teacher.name}, that of the best student, is shown."
     return Figure("frontier", "The frontier", caption, tuple(traces), layout)
+
+
+def runtimes(result: StudyResult) -> Figure | None:
+    """Test scores of the seeds that ship against the latency of each runtime."""
+    rows = [(finalist.trial, row) for finalist in result.front for row in deployed(finalist)]
+    traces = [
+        runtime_trace(
+            runtime, [(f"{trial}", row.form, _told(row)) for trial, row in rows if row.form.runtime == runtime]
+        )
+        for runtime in RUNTIMES
+        if any(row.form.runtime == runtime for _, row in rows)
+    ]
+    if not traces:
+        return None
+    teacher = result.teacher
+    if teacher is not None and teacher.latency_ms is not None:
+        label = hover(f"teacher {teacher.name}", ms(teacher.latency_ms))
+        mark = markers("teacher", [teacher.latency_ms], [teacher.test_score], [label], COLORS["teacher"])
+        traces.append({**mark, "marker": {**mark["marker"], "symbol": "diamond", "size": 12}})
+    layout = cost_layout("latency", f"test {metric_title(result.settings.metric)}", traces)
+    caption = "The same students in each runtime, with the numbers of their trials; one seed each. Left is faster."
+    return Figure("runtimes", "Runtimes", caption, tuple(traces), layout)
+
+
+def _told(row: Deployed) -> str:
+    speedup = "" if row.speedup is None else f", {times(row.speedup)} the teacher's speed"
+    return f"{ms(row.form.latency_ms)}{speedup}, {size(row.form.size_bytes)}"
 
 
 def tried(result: StudyResult) -> Figure | None:
     """Validation scores of all complete trials against cost."""
-    cost = cost_axes(result)[0]
-    traces = []
-    for role, name in (("search", "proposed"), ("random", "random arm")):
-        rows = [r for r in trial_rows(result) if r.record.role == role and r.record.state == "complete"]
-        xs, ys = [r.value(cost) for r in rows], [r.value("valid_score") for r in rows]
-        labels = [hover(f"trial {r.record.number}", r.pipeline) for r in rows]
-        traces += [markers(name, xs, ys, labels, COLORS[role])] if rows else []
+    drawn = {cost: _tried(result, cost) for cost in tried_axes(result)}
+    cost, traces = next(iter(drawn.items()))
     if not traces:
         return None
-    every = [x for trace in traces for x in trace["x"] if x]
-    layout = cost_axes_layout(COST_NAMES[cost], f"validation {result.settings.metric}", every)
+    layout = cost_layout(cost, f"validation {metric_title(result.settings.metric)}", traces)
+    layout["updatemenus"] = [cost_menu(drawn)]
     caption = "Every complete trial of the search, one seed each. Selection used these scores and no others."
     return Figure("tried", "What was tried", caption, tuple(traces), layout)
+
+
+def _tried(result: StudyResult, cost: str) -> list[dict[str, Json]]:
+    """Complete trials by what they were run for, over one cost."""
+    traces = []
+    for role, name in (("search", "proposed"), ("random", "random arm"), ("enqueued", "asked for")):
+        rows = [r for r in trial_rows(result) if r.record.role == role and r.record.state == "complete"]
+        xs, ys = [r.value(MEASURED[cost]) for r in rows], [r.value("valid_score") for r in rows]
+        labels = [hover(f"trial {r.record.number}", r.pipeline) for r in rows]
+        traces += [markers(name, xs, ys, labels, COLORS[role])] if rows else []
+    return traces
 
 
 def progress(result: StudyResult) -> Figure | None:
@@ -99,7 +138,7 @@ def progress(result: StudyResult) -> Figure | None:
     last = max(step.spent for steps in found.values() for step in steps)
     for arm, steps in found.items():
         traces += arm_traces(arm, steps, budget, last)
-    layout = axes(f"budget spent ({budget.unit})", f"validation {result.settings.metric}")
+    layout = axes(f"budget spent ({budget.unit})", f"validation {metric_title(result.settings.metric)}")
     caption = (
         "Points are trials, lines the best so far. The random arm is the study's own yardstick: "
         "fewer trials, drawn without guidance."

@@ -1,37 +1,46 @@
-"""The pieces that figures are made of: traces, axes, labels, as the plain JSON that plotly.js reads."""
+"""The pieces that figures are made of: traces, lines, labels, as the plain JSON that plotly.js reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 from autokd.core.canonical import Json
+from autokd.core.record import Form
 from autokd.report.about import Amount
 from autokd.report.facts import Step
-from autokd.report.standing import Point
+from autokd.report.quantities import ms, size, times
+from autokd.report.quantities import short as short
+from autokd.report.standing import Point, by_cost
 
-COST_NAMES = {"macs": "multiply-accumulates per example", "params": "parameters"}
+_RUNTIMES = {
+    "onnx": ("circle", "#2f6fed"),
+    "onnx-int8": ("star", "#1a9e77"),
+    "torch": ("square", "#e8710a"),
+    "torch-bf16": ("triangle-up", "#c2407a"),
+}
 COLORS = {
     "finalist": "#2f6fed",
     "teacher": "#8b5cf6",
     "control": "#e8710a",
     "search": "#2f6fed",
     "random": "#9aa3ad",
+    "enqueued": "#1a9e77",
     "bar": "#2f6fed",
 }
 
 
 def points_trace(kind: str, group: Sequence[Point], cost: str) -> dict[str, Json]:
-    """Networks with test scores: error bars are their intervals."""
+    """Networks with test scores, by a rising cost: error bars are their intervals."""
     symbol = {"finalist": "circle", "teacher": "diamond", "control": "square"}[kind]
     names = {"finalist": "confirmed students", "teacher": "teacher", "control": "controls"}
+    group = by_cost(list(group), cost)
     trace: dict[str, Json] = {
         "type": "scatter",
         "mode": "lines+markers" if kind == "finalist" else "markers",
         "name": names[kind],
         "legendrank": list(names).index(kind),
-        "x": [point.costs[cost] for point in group],
+        "x": [point.costs.get(cost) for point in group],
         "y": [point.test_score for point in group],
         "text": [_point_hover(point) for point in group],
         "hovertemplate": "%{text}<extra></extra>",
@@ -56,33 +65,10 @@ def _point_hover(point: Point) -> str:
     interval = "" if point.low is None or point.high is None else f" [{point.low:.3f}, {point.high:.3f}]"
     lines = [f"test {point.test_score:.3f}{interval}, validation {point.valid_score:.3f}"]
     lines.append(f"{short(point.costs['params'])} parameters, {short(point.costs['macs'])} MACs")
-    return hover(name, *lines, point.pipeline)
-
-
-def cost_menu(groups: Sequence[Sequence[Point]], axes: Sequence[str]) -> dict[str, Json]:
-    """Buttons that change the cost on the horizontal axis; ``groups`` are the traces in their order."""
-    buttons = [
-        {
-            "label": {"macs": "MACs", "params": "parameters"}[cost],
-            "method": "update",
-            "args": [
-                {"x": [[point.costs[cost] for point in group] for group in groups]},
-                {"xaxis.title.text": COST_NAMES[cost]},
-            ],
-        }
-        for cost in axes
-    ]
-    return {
-        "type": "buttons",
-        "direction": "right",
-        "buttons": buttons,
-        "showactive": True,
-        "x": 1,
-        "xanchor": "right",
-        "y": 1.16,
-        "yanchor": "top",
-        "pad": {"r": 0, "t": 0},
-    }
+    deployed = [ms(point.costs["latency"])] if "latency" in point.costs else []
+    deployed += [f"{times(point.speedup)} the teacher's speed"] if point.speedup is not None else []
+    deployed += [size(point.costs["size_bytes"])] if "size_bytes" in point.costs else []
+    return hover(name, *lines, ", ".join(deployed), point.pipeline)
 
 
 def arm_traces(arm: str, steps: Sequence[Step], budget: Amount, last: float) -> list[dict[str, Json]]:
@@ -118,36 +104,18 @@ def markers(
     }
 
 
-def axes(x: str, y: str) -> dict[str, Any]:
-    """The layout of a scatter chart with linear axes."""
-    return {
-        "xaxis": {"title": {"text": x}, "rangemode": "tozero"},
-        "yaxis": {"title": {"text": escape(y)}},
-        "height": 440,
-        "hovermode": "closest",
-    }
-
-
-def cost_axes_layout(x: str, y: str, costs: Sequence[float]) -> dict[str, Any]:
-    """The layout of a scatter chart over a cost, on a logarithmic axis with as many labels as its span can hold."""
-    spans_decades = bool(costs) and max(costs) > 30 * min(costs)
-    layout = axes(x, y)
-    layout["xaxis"] = {
-        "title": {"text": x},
-        "type": "log",
-        "dtick": "D2" if spans_decades else "D1",
-        "tickformat": "~s",
-    }
-    return layout
-
-
-def bars(x: str, n_bars: int) -> dict[str, Any]:
-    """The layout of a chart of horizontal bars, as high as they need."""
-    return {
-        "xaxis": {"title": {"text": x}, "rangemode": "tozero"},
-        "yaxis": {"automargin": True, "ticksuffix": "  "},
-        "height": 130 + 24 * n_bars,
-        "bargap": 0.3,
+def runtime_trace(runtime: str, group: Sequence[tuple[str, Form, str]]) -> dict[str, Json]:
+    """Deployed students in one runtime, each with its trial's number and what to say of it."""
+    symbol, color = _RUNTIMES[runtime]
+    labels = [hover(f"trial {trial}, {runtime}", told) for trial, _, told in group]
+    xs, ys = [form.latency_ms for _, form, _ in group], [form.test_score for _, form, _ in group]
+    return markers(runtime, xs, ys, labels, color) | {
+        "mode": "markers+text",
+        "text": [trial for trial, _, _ in group],
+        "textposition": "top center",
+        "hovertext": labels,
+        "hovertemplate": "%{hovertext}<br>%{y:.4f}<extra></extra>",
+        "marker": {"size": 12, "color": color, "symbol": symbol},
     }
 
 
@@ -161,11 +129,3 @@ def hover(title: str, *lines: str) -> str:
     """Text for a mark's label, escaped (plotly.js reads some HTML), long lines wrapped at arrows."""
     wrapped = [escape(line).replace(" → ", "<br>→ ") for line in lines if line]
     return "<br>".join([f"<b>{escape(title)}</b>", *wrapped])
-
-
-def short(value: float) -> str:
-    """A count in three digits: ``22.7M``."""
-    for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}"

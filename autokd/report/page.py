@@ -9,10 +9,12 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from autokd.core.disk import naming
 from autokd.core.result import StudyResult
-from autokd.report import sections
+from autokd.report import deployment, sections
 from autokd.report.figures import figures
 from autokd.report.html import tag, text
+from autokd.report.standing_table import standing_table
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 
@@ -28,8 +30,12 @@ def write(result: StudyResult, output: Path) -> Path:
     output = output.absolute()
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
-    partial.write_text(render(result), encoding="utf-8")
-    partial.replace(output)
+    try:
+        with naming(output):
+            partial.write_text(render(result), encoding="utf-8")
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
     return output
 
 
@@ -39,7 +45,9 @@ def render(result: StudyResult) -> str:
     parts = [
         sections.head(result),
         sections.chart(drawn.get("frontier")),
-        sections.standing_table(result),
+        standing_table(result),
+        deployment.section(result),
+        sections.chart(drawn.get("runtimes")),
         *(sections.chart(drawn.get(name)) for name in ("tried", "progress", "importance", "cost")),
         sections.trials(result),
         sections.failures(result),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
+from autokd.core.metric_file import metric_title
 from autokd.core.result import StudyResult
 from autokd.report import about, facts, standing
 from autokd.report.figures import Figure
 from autokd.report.html import cell, data_script, number_cell, pairs, table, tag, text
-from autokd.report.marks import short
 from autokd.report.pipelines import fixed, number
+from autokd.report.quantities import short, size
 
 
 def head(result: StudyResult) -> str:
@@ -19,8 +21,8 @@ def head(result: StudyResult) -> str:
     listed = ", ".join(f"{n} {state}" for state, n in counts.items() if n) or "none"
     line = {
         "data set": settings.task_name,
-        "metric": settings.metric,
-        "teacher": ", ".join(settings.teachers),
+        "metric": metric_title(settings.metric),
+        "teachers" if len(settings.teachers) > 1 else "teacher": ", ".join(settings.teachers),
         "budget": about.budget_line(result),
         "trials": listed,
     }
@@ -44,51 +46,15 @@ def chart(figure: Figure | None) -> str:
     return tag("h2", text(figure.title)) + tag("p", text(figure.caption), class_="caption") + chart + data
 
 
-def standing_table(result: StudyResult) -> str:
-    """Finalists, teacher and controls with their test scores."""
-    heads = [
-        ("", ""),
-        (f"test {result.settings.metric}", "n"),
-        ("95 % interval", "n"),
-        ("validation", "n"),
-        ("parameters", "n"),
-        ("MACs", "n"),
-        ("pipeline", ""),
-    ]
-    rows = [_standing_row(point) for point in standing.points(result)]
-    return table(heads, rows) if rows else ""
-
-
-def _standing_row(point: standing.Point) -> str:
-    interval = "" if point.low is None or point.high is None else f"{point.low:.3f} – {point.high:.3f}"
-    where = tag("div", text(point.checkpoint), class_="path") if point.checkpoint else ""
-    return tag(
-        "tr",
-        cell(tag("span", point.kind, class_=f"tag {point.kind}") + f" {text(point.label)}", kind="name"),
-        number_cell(point.test_score, ".4f"),
-        cell(text(interval), kind="n"),
-        number_cell(point.valid_score, ".4f"),
-        *(_cost_cell(point, cost) for cost in ("params", "macs")),
-        cell(text(point.pipeline) + where, kind="pipeline"),
-    )
-
-
-def _cost_cell(point: standing.Point, cost: str) -> str:
-    """A cost, and below it its share of the teacher's."""
-    share = (
-        tag("div", text(f"{point.share[cost]:.1%}"), class_="path") if point.share and point.kind != "teacher" else ""
-    )
-    return cell(text(short(point.costs[cost])) + share, kind="n")
-
-
 def trials(result: StudyResult) -> str:
     """The table of all trials, and what their pipelines share."""
     rows = facts.trial_rows(result)
     if not rows:
         return ""
+    timed = any(row.value("latency_ms") is not None for row in rows)
     heads = [
         ("trial", "n"), ("state", ""), ("why", ""), ("validation", "n"), ("parameters", "n"), ("MACs", "n"),
-        ("device s", "n"), ("alone", "n"), ("pipeline", ""),
+        ("size", "n"), *([("latency ms", "n")] if timed else []), ("device s", "n"), ("alone", "n"), ("pipeline", ""),
     ]  # fmt: skip
     tools = (
         '<input type="search" id="filter" placeholder="filter: failed, lr=, Mixup …" aria-label="filter trials">'
@@ -98,7 +64,7 @@ def trials(result: StudyResult) -> str:
         "A click on a head sorts. Only what differs between trials is printed; the JSON is complete. "
         "Device seconds are what the trial cost the study, alone what it would cost without shared teachers."
     )
-    made = table(heads, (_trial_row(row) for row in rows), class_="sortable", id="trials")
+    made = table(heads, (_trial_row(row, timed) for row in rows), class_="sortable", id="trials")
     return (
         tag("h2", "Trials")
         + tag("p", caption, class_="caption")
@@ -108,26 +74,46 @@ def trials(result: StudyResult) -> str:
     )
 
 
-def _trial_row(row: facts.TrialRow) -> str:
+def _trial_row(row: facts.TrialRow, timed: bool) -> str:
     record = row.record
     error = tag("div", text(record.error), class_="state failed") if record.error else ""
     whole = tag("details", tag("summary", "JSON"), tag("pre", text(json.dumps(record.pipeline, indent=1))))
     searched = f"{record.number} {record.state} {row.why} {row.pipeline} {record.error}".lower()
-    params, macs = row.value("params"), row.value("macs")
     return tag(
         "tr",
         cell(str(record.number), kind="n"),
         cell(text(record.state), kind=f"state {record.state}"),
         cell(text(row.why)),
-        number_cell(row.value("valid_score"), ".4f"),
-        cell("" if params is None else text(short(params)), "" if params is None else params, "n"),
-        cell("" if macs is None else text(short(macs)), "" if macs is None else macs, "n"),
+        _valid_cell(row),
+        _params_cell(row),
+        _cell(row.value("macs"), short),
+        _cell(row.value("size_bytes"), size),
+        *([number_cell(row.value("latency_ms"), ".2f")] if timed else []),
         number_cell(record.device_seconds, ".1f"),
         number_cell(record.device_seconds_alone, ".1f"),
         cell(text(row.pipeline) + error + whole, kind="pipeline"),
         data_text=searched,
         **({"class_": "front"} if row.on_front else {}),
     )
+
+
+def _cell(value: float | None, words: Callable[[float], str], below: str = "") -> str:
+    """A right-aligned quantity in words that is sorted by its value, and a small line below it."""
+    if value is None:
+        return cell("", kind="n")
+    return cell(text(words(value)) + (tag("div", text(below), class_="path") if below else ""), value, "n")
+
+
+def _valid_cell(row: facts.TrialRow) -> str:
+    """The score of what ships, and that of the float model below it where that is another."""
+    float_score = row.value("float_valid_score")
+    return _cell(row.value("valid_score"), "{:.4f}".format, "" if float_score is None else f"float {float_score:.4f}")
+
+
+def _params_cell(row: facts.TrialRow) -> str:
+    params, active = row.value("params"), row.value("active_params")
+    met = f"{short(active)} active" if params is not None and active is not None and active < params else ""
+    return _cell(params, short, met)
 
 
 def _common(result: StudyResult) -> str:

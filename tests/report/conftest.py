@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from autokd.core.record import Finalist, Teacher, TrialRecord
+from autokd.core.record import Finalist, Form, Teacher, TrialRecord
 from autokd.core.result import StudyResult
 from autokd.core.settings import DataSource, StudySettings
 
@@ -113,3 +114,61 @@ def result(settings: StudySettings) -> StudyResult:
         importances={"score": {"lr": 0.7, "student.layers": 0.3}, "macs": {"lr": 0.0, "student.layers": 1.0}},
         notes=("The validation split was carved from train.",),
     )
+
+
+def forms(trial: int, score: float, latency_ms: float) -> tuple[Form, ...]:
+    """Four runtimes of a student that takes ``latency_ms`` in onnx; int8 is twice as fast and loses half a point."""
+    folder = f"/studies/files/trials/{trial}"
+    made = {
+        "onnx": (score, latency_ms, 7e7, "onnx"),
+        "onnx-int8": (score - 0.005, latency_ms / 2, 2e7, "onnx-int8"),
+        "torch": (score, 1.5 * latency_ms, 7.2e7, "checkpoint"),
+        "torch-bf16": (score + 0.001, 2 * latency_ms, 7.2e7, "checkpoint"),
+    }
+    return tuple(
+        Form(runtime, found + 0.01, found, ms, 1.25 * ms, n_bytes, f"{folder}/{name}")
+        for runtime, (found, ms, n_bytes, name) in made.items()
+    )
+
+
+@pytest.fixture
+def deployed_result(result: StudyResult) -> StudyResult:
+    """The same study with latency among its objectives, its finalists deployed, the smaller one as int8 experts."""
+    timed: dict[str, Any] = {
+        "latency_ms": 2.0,
+        "latency_p90_ms": 2.5,
+        "teacher_latency_ms": 8.0,
+        "speedup": 4.0,
+        "size_bytes": 7e7,
+    }
+    int8 = {**timed, "latency_ms": 0.8, "latency_p90_ms": 1.0, "speedup": 10.0, "size_bytes": 2e7, "form": "onnx-int8"}
+    first = replace(result.front[0], **timed, forms=forms(3, 0.83, 2.0), fastest="onnx-int8")
+    second = replace(result.front[1], **int8, forms=forms(5, 0.785, 1.6), fastest="onnx-int8")
+    settings = replace(
+        result.settings,
+        objectives=("score", "latency"),
+        latency="batch=1,length=p95,threads=1,runtime=onnx",
+        latency_length=41,
+        teachers=("minilm", "bert-base-uncased"),
+        unlabelled_rows=5000,
+    )
+    records = tuple(_timed(record) for record in result.records)
+    teacher = replace(result.teacher, latency_ms=8.0, latency_p90_ms=9.5, size_bytes=9.1e7) if result.teacher else None
+    return replace(
+        result,
+        settings=settings,
+        records=records,
+        teacher=teacher,
+        front=(first, second),
+        controls=tuple(replace(control, **timed) for control in result.controls),
+        deploy_seconds=60.0,
+    )
+
+
+def _timed(record: TrialRecord) -> TrialRecord:
+    if "params" not in record.values:
+        return record
+    values = {**record.values, "latency_ms": record.values["macs"] / 1.5e8, "active_params": record.values["params"]}
+    if record.number == 5:
+        values |= {"active_params": 9e6, "float_valid_score": 0.795}
+    return replace(record, values=values)

@@ -26,7 +26,7 @@ def test_commands_name_storage_and_data_so_that_they_run_as_they_stand(result: S
     assert again == ["autokd", "report", "pydocs-2026", "--storage", "sqlite:///a b.db", "--output", "report.html"]
     (train,) = [shlex.split(c) for c in commands.values() if c.startswith("autokd train")]
     assert train[3:] == [
-        "--dataset", "my file.csv", "--data-dir", "/data", "--label-column", "topic", "--output", "my-student",
+        "--dataset", "my file.csv", "--data-dir", "/data", "--label-column", "topic", "--output", "student",
     ]  # fmt: skip
 
 
@@ -43,6 +43,25 @@ def test_training_alone_is_told_what_the_study_changed(result: StudyResult) -> N
     settings = replace(result.settings, seed=7, max_length=64, method_files=("/m/one.py", "/m/two.py"))
     (train,) = [c for _, c in reproduce(replace(result, settings=settings)) if c.startswith("autokd train")]
     assert "--methods /m/one.py --methods /m/two.py --max-length 64 --seed 7 --output" in train
+
+
+def test_the_data_of_the_command_are_all_that_was_given(result: StudyResult) -> None:
+    data = DataSource("owner/name", subset="en", unlabelled="more.txt")
+    settings = replace(result.settings, data=data, trust_remote_code=True)
+    (train,) = [c for _, c in reproduce(replace(result, settings=settings)) if c.startswith("autokd train")]
+    assert "--dataset owner/name --subset en --unlabelled more.txt --trust-remote-code --output" in train
+
+
+def test_the_best_student_is_exported_in_its_fastest_form(result: StudyResult) -> None:
+    def export(study: StudyResult) -> list[str]:
+        return [c for _, c in reproduce(study) if c.startswith("autokd export")]
+
+    fast = replace(result.front[0], fastest="onnx-int8")
+    assert export(result) == ["autokd export pydocs-2026 --output my-student"]
+    assert export(replace(result, front=(fast,))) == [
+        "autokd export pydocs-2026 --format onnx-int8 --output my-student"
+    ]
+    assert export(replace(result, front=())) == []
 
 
 def test_machines_that_differ_are_all_listed(result: StudyResult) -> None:

@@ -52,6 +52,12 @@ def test_spending_adds_up_to_what_the_study_spent(result: StudyResult) -> None:
     assert rows["probe and the rest"] == pytest.approx(590 - 300 - 10 * 20)
 
 
+def test_deploying_is_a_part_of_the_spending(result: StudyResult) -> None:
+    rows = dict(spending(replace(result, deploy_seconds=60.0)))
+    assert rows["deploying and latencies"] == 60.0
+    assert sum(rows.values()) == pytest.approx(590.0)
+
+
 def test_failures_are_grouped_by_cause_the_commonest_first(result: StudyResult) -> None:
     failed = [replace(result.records[4], number=n, error=e) for n, e in ((1, "a"), (2, "b"), (3, "b"))]
     assert failures(failed) == [("b", [2, 3]), ("a", [1])]

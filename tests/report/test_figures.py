@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from autokd.core.result import StudyResult
-from autokd.report.figures import figures, frontier, importance, progress
+from autokd.report.figures import figures, frontier, importance, progress, runtimes, tried
 
 
 def _traces(figure: Any) -> dict[str, dict[str, Any]]:
@@ -19,6 +19,60 @@ def test_every_figure_is_one_that_plotly_accepts(result: StudyResult) -> None:
     assert [figure.name for figure in made] == ["frontier", "tried", "progress", "importance", "cost"]
     for figure in made:
         go.Figure(data=list(figure.data), layout=figure.layout)  # raises for an unknown property
+
+
+def test_every_figure_of_a_deployed_study_is_one_that_plotly_accepts(deployed_result: StudyResult) -> None:
+    made = figures(deployed_result)
+    assert [figure.name for figure in made] == ["frontier", "runtimes", "tried", "progress", "importance", "cost"]
+    for figure in made:
+        drawn = go.Figure(data=list(figure.data), layout=figure.layout)
+        for button in drawn.layout.updatemenus[0].buttons if drawn.layout.updatemenus else ():
+            restyled, relaid = button.args
+            go.Figure(drawn).update_layout(relaid)
+            for name, values in restyled.items():
+                assert len(values) == len(figure.data)
+                for trace, value in zip(figure.data, values, strict=True):
+                    go.Scatter(trace | {"x": trace["x"]})[name] = value
+
+
+def test_the_frontier_can_be_drawn_over_each_cost_and_stays_a_line_from_left_to_right(
+    deployed_result: StudyResult,
+) -> None:
+    slow = replace(deployed_result.front[1], latency_ms=5.0)
+    figure = frontier(replace(deployed_result, front=(deployed_result.front[0], slow)))
+    assert figure is not None
+    buttons = {button["label"]: button["args"] for button in figure.layout["updatemenus"][0]["buttons"]}
+    assert list(buttons) == ["latency", "MACs", "parameters", "size"]
+    assert _traces(figure)["confirmed students"]["x"] == [2.0, 5.0]
+    by_macs, axis = buttons["MACs"]
+    assert by_macs["x"][-1] == [0.22e9, 0.33e9]
+    assert by_macs["y"][-1] == [0.78, 0.83]
+    assert by_macs["error_y.array"][-1] == pytest.approx([0.03, 0.02])
+    assert axis["xaxis.title.text"] == "multiply-accumulates per example"
+
+
+def test_a_network_that_was_not_deployed_has_no_place_on_the_axis_of_latency(deployed_result: StudyResult) -> None:
+    idle = replace(deployed_result.front[1], latency_ms=None)
+    figure = frontier(replace(deployed_result, front=(deployed_result.front[0], idle)))
+    assert figure is not None
+    assert _traces(figure)["confirmed students"]["x"] == [2.0, None]
+
+
+def test_runtimes_are_drawn_with_the_numbers_of_their_trials(deployed_result: StudyResult) -> None:
+    figure = runtimes(deployed_result)
+    assert figure is not None
+    assert list(_traces(figure)) == ["onnx", "onnx-int8", "torch", "torch-bf16", "teacher"]
+    assert _traces(figure)["onnx-int8"]["x"] == [1.0, 0.8]
+    assert _traces(figure)["onnx-int8"]["text"] == ["3", "5"]
+    idle = replace(deployed_result, front=tuple(replace(f, forms=()) for f in deployed_result.front))
+    assert runtimes(idle) is None
+
+
+def test_trials_that_somebody_asked_for_are_told_apart(result: StudyResult) -> None:
+    asked = replace(result.records[0], role="enqueued")
+    figure = tried(replace(result, records=(asked, *result.records[1:])))
+    assert figure is not None
+    assert len(_traces(figure)["asked for"]["x"]) == 1
 
 
 def test_the_frontier_draws_intervals_around_test_scores(result: StudyResult) -> None:

@@ -64,6 +64,40 @@ def test_what_was_found_stands_in_the_page(result: StudyResult) -> None:
         assert expected in words
 
 
+def test_what_was_deployed_stands_in_the_page(deployed_result: StudyResult) -> None:
+    reader = _Reader(render(deployed_result))
+    words = " ".join(reader.words)
+    assert reader.open == []
+    for expected in (
+        "minilm, bert-base-uncased",
+        "2,400 training rows, 5,000 unlabelled ones",
+        "is fastest in onnx-int8",
+        "p90 2.5 ms",
+        "10.0×",
+        "9M active",
+        "float 0.7950",
+        "/studies/files/trials/3/onnx-int8",
+        "batch=1,length=p95,threads=1,runtime=onnx (41 tokens)",
+        "autokd export pydocs-2026 --format onnx-int8 --output my-student",
+    ):
+        assert expected in words
+
+
+def test_a_metric_of_the_user_is_called_by_its_function(deployed_result: StudyResult) -> None:
+    settings = replace(deployed_result.settings, metric="/home/me/mine.py:within_one@0123456789ab")
+    page = render(replace(deployed_result, settings=settings))
+    assert "test within_one" in page
+    assert "test /home" not in page
+    assert "/home/me/mine.py:within_one@0123456789ab" in page
+
+
+def test_a_study_from_before_there_was_deploying_shows_no_empty_columns(result: StudyResult) -> None:
+    words = _Reader(render(result)).words
+    assert "Deployment" not in words
+    assert "speedup" not in words
+    assert "latency" not in words
+
+
 def test_every_trial_has_its_whole_pipeline(result: StudyResult) -> None:
     shown = [json.loads(words) for words in _Reader(render(result)).words if words.startswith("{")]
     assert shown == [record.pipeline for record in result.records]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from autokd.core.result import StudyResult
-from autokd.report.standing import cost_axes, points, verdict
+from autokd.report.standing import cost_axes, points, tried_axes, verdict
 
 
 def test_points_are_the_teacher_then_finalists_by_cost_then_controls(result: StudyResult) -> None:
@@ -24,6 +24,30 @@ def test_costs_that_were_minimised_come_first(result: StudyResult) -> None:
     settings = replace(result.settings, objectives=("score", "params"))
     assert cost_axes(result) == ["macs", "params"]
     assert cost_axes(replace(result, settings=settings)) == ["params", "macs"]
+
+
+def test_only_costs_that_were_measured_are_drawn(result: StudyResult, deployed_result: StudyResult) -> None:
+    assert cost_axes(deployed_result) == ["latency", "macs", "params", "size_bytes"]
+    assert tried_axes(result) == ["macs", "params", "size_bytes"]
+    assert tried_axes(deployed_result) == ["latency", "macs", "params", "size_bytes"]
+    asked = replace(result, settings=replace(result.settings, objectives=("score", "latency")))
+    assert cost_axes(asked) == ["macs", "params"]
+
+
+def test_points_carry_what_deploying_measured(deployed_result: StudyResult) -> None:
+    teacher, small, best, *controls = points(deployed_result)
+    assert (teacher.costs["latency"], teacher.costs["size_bytes"]) == (8.0, 9.1e7)
+    assert (small.label, small.form, small.speedup, small.active_params) == ("5", "onnx-int8", 10.0, 9e6)
+    assert (best.costs["latency"], best.latency_p90_ms, best.active_params) == (2.0, 2.5, None)
+    assert best.share["latency"] == 0.25
+    assert [control.speedup for control in controls] == [4.0, 4.0]
+
+
+def test_the_verdict_names_the_fastest_runtime_beside_the_teacher(deployed_result: StudyResult) -> None:
+    best, fastest, runtime, *_ = verdict(deployed_result)
+    assert best.startswith("The best student (trial 3)")
+    assert fastest.startswith("The fastest (trial 5)")
+    assert runtime == "The best student is fastest in onnx-int8: a call takes 1 ms, one of the teacher 8 ms (8.0×)."
 
 
 def test_the_verdict_tells_certain_differences_from_possible_chance(result: StudyResult) -> None:
