@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autokd.cli import options
+from autokd.cli.completion import space_items
 from autokd.cli.output import print_json, print_table
 from autokd.core.canonical import Json
 from autokd.core.settings import DataSource
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from autokd.survey import Example
 
 
-@click.command()
+@click.command(
+    short_help="List the methods that pipelines may use.",
+    epilog=options.examples("autokd methods", "autokd methods --methods my_methods.py --json"),
+)
 @options.method_files
 @options.as_json
 def methods(method_files: tuple[str, ...], as_json: bool) -> None:
@@ -35,8 +39,11 @@ def methods(method_files: tuple[str, ...], as_json: bool) -> None:
     print_table(["kind", "use", "arXiv", "fields"], rows)
 
 
-@click.command()
-@click.argument("space")
+@click.command(
+    short_help="Check a search space.",
+    epilog=options.examples("autokd check basics", "autokd check my_space.yaml --dataset mine.csv"),
+)
+@click.argument("space", shell_complete=space_items)
 @click.option(
     "--dataset", metavar="NAME", help="Judge the space for this data set. [default: 10,000 texts of 64 tokens]"
 )

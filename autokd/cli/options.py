@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import click
 
+from autokd.cli.completion import study_items
+from autokd.cli.suggest import Choice
+from autokd.core.latency import RUNTIMES
 from autokd.core.settings import DataSource
-from autokd.store.files import DEFAULT_STORAGE
+from autokd.store.files import DEFAULT_STORAGE, redacted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +29,7 @@ artifacts = click.option(
     metavar="DIR",
     help="Where checkpoints and caches go. [default: beside the storage's file; a server needs one]",
 )
+study = click.argument("study", shell_complete=study_items)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
 data_dir = click.option(
     "--data-dir",
@@ -41,7 +46,7 @@ method_files = click.option(
     help="A Python file with methods of your own; repeatable.",
 )
 workers = click.option("--workers", type=click.IntRange(min=1), help="Trials at a time. [default: what fits]")
-runner = click.option("--runner", type=click.Choice(["ray", "pool"]), help="How trials are run. [default: ray]")
+runner = click.option("--runner", type=Choice(["ray", "pool"]), help="How trials are run. [default: ray]")
 address = click.option("--address", metavar="HOST:PORT", help="A running Ray cluster. [default: one of its own]")
 gpus_per_trial = click.option(
     "--gpus-per-trial",
@@ -50,16 +55,46 @@ gpus_per_trial = click.option(
     help="GPUs of each trial; below 1 they share one. [default: 1 with a GPU budget]",
 )
 
+max_length = click.option(
+    "--max-length", default=128, show_default=True, type=click.IntRange(min=8), help="Tokens per example."
+)
+runtime = click.option(
+    "--runtime",
+    type=Choice(RUNTIMES),
+    help="What runs it. [default: onnx or onnx-int8 for such a folder, else torch]",
+)
+threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]")
+batch_size = click.option(
+    "--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Texts at a time."
+)
+trust_remote_code = click.option(
+    "--trust-remote-code", is_flag=True, help="Run code that a model brings along. Only for models that you trust."
+)
+
+
+def examples(*lines: str) -> str:
+    """The end of a help text: commands as one types them."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
 
 def data(command: Command) -> Command:
-    """The options that say what a data set is."""
+    """The options that say what a data set to learn from is."""
+    unlabelled = click.option("--unlabelled", metavar="FILE", help="Further texts, which only the teacher labels.")
+    return labelled_data(unlabelled(command))
+
+
+def labelled_data(command: Command) -> Command:
+    """The options that say what labelled data are."""
     for option in (
+        click.option("--subset", metavar="NAME", help="Which configuration of a hub data set."),
         click.option("--label-column", metavar="NAME", help="Column of labels, if it is not called label."),
         click.option("--text-pair-column", metavar="NAME", help="Column of second texts, for pairs."),
         click.option("--text-column", metavar="NAME", help="Column of texts, if it has no usual name."),
-        click.option("--metric", metavar="NAME", help="What to maximise. [default: the task's own]"),
+        click.option(
+            "--metric", metavar="NAME", help="What to maximise, or FILE.py:FUNCTION. [default: the task's own]"
+        ),
         data_dir,
-        click.option("--dataset", required=True, metavar="NAME", help="GLUE name, text folder, pydocs, csv or tsv."),
+        click.option("--dataset", required=True, metavar="NAME", help="A file, folder, hub id, GLUE name, or pydocs."),
     ):
         command = option(command)
     return command
@@ -67,5 +102,11 @@ def data(command: Command) -> Command:
 
 def take_source(given: dict[str, Any]) -> DataSource:
     """The data source among a command's options; what it took is removed from them."""
-    names = ("data_dir", "text_column", "text_pair_column", "label_column", "metric")
-    return DataSource(given.pop("dataset"), **{name: given.pop(name) for name in names})
+    names = ("data_dir", "text_column", "text_pair_column", "label_column", "metric", "subset", "unlabelled")
+    return DataSource(given.pop("dataset"), **{name: given.pop(name) for name in names if name in given})
+
+
+def where(storage: str, artifacts: str | None = None) -> str:
+    """The options that name a study's storage again, without passwords; nothing where they are the usual ones."""
+    named = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(redacted(storage))}"
+    return named + (f" --artifacts {shlex.quote(artifacts)}" if artifacts else "")

@@ -9,28 +9,60 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autokd.cli import options
+from autokd.cli.completion import space_items
 from autokd.cli.output import print_front, print_json, say
 from autokd.core.errors import UsageError
+from autokd.core.latency import DEFAULT_LATENCY
+from autokd.core.metric_file import metric_title
 from autokd.report.about import budget_line
 from autokd.report.page import default_path, write
 from autokd.report.summary import summary
 from autokd.store.files import DEFAULT_STORAGE, redacted
 
 if TYPE_CHECKING:
-    from autokd.core.settings import StudySettings
+    from autokd.core.settings import DataSource, StudySettings
     from autokd.study.result import Study
 
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Also show each event.")
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
 
-@click.command()
+@click.command(
+    short_help="Search for the best small models within a budget.",
+    epilog=options.examples(
+        "autokd search --dataset pydocs --budget 10cpu-min",
+        "autokd search --dataset mine.csv --label-column topic --budget 8gpu-h --dry-run",
+        "autokd search --dataset rte --budget 2h --objectives score,latency --constraint 'params<=15e6'",
+    ),
+)
 @options.data
 @click.option("--budget", required=True, help="What may be spent: 8gpu-h, 40cpu-min, 15min, 200trials, or several.")
-@click.option("--teacher", default="auto", show_default=True, help="Hub id, folder, minilm, or auto.")
-@click.option("--space", default="basics", show_default=True, help="A space that ships with autokd, or a YAML file.")
-@click.option("--objectives", default="score,macs", show_default=True, help="score with macs, params or both.")
-@click.option("--constraint", "constraints", multiple=True, help='Such as "params<=15e6"; repeatable.')
+@click.option(
+    "--teacher",
+    multiple=True,
+    default=("auto",),
+    show_default="auto",
+    help="Hub id, folder, minilm, or auto; repeatable: the search then chooses.",
+)
+@click.option(
+    "--space",
+    default="basics",
+    show_default=True,
+    shell_complete=space_items,
+    help="A space that ships with autokd, or a YAML file.",
+)
+@click.option(
+    "--objectives", default="score,macs", show_default=True, help="score with any of macs, params, latency, size_bytes."
+)
+@click.option(
+    "--constraint", "constraints", multiple=True, help='Such as "params<=15e6" or "latency<=5" (ms); repeatable.'
+)
+@click.option(
+    "--latency",
+    default="",
+    metavar="SPEC",
+    help=f"How latency is measured; length is p50, p95, max or a number of tokens. [default: {DEFAULT_LATENCY}]",
+)
 @click.option("--max-length", default=128, show_default=True, type=click.IntRange(min=8), help="Tokens per example.")
 @options.storage
 @options.artifacts
@@ -41,6 +73,8 @@ _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @options.runner
 @click.option("--seed", default=0, show_default=True, type=int)
 @options.method_files
+@options.trust_remote_code
+@click.option("--dry-run", is_flag=True, help="Only say what the search would do and take; write nothing.")
 @options.as_json
 @_verbose
 @_quiet
@@ -50,8 +84,12 @@ def search(objectives: str, method_files: tuple[str, ...], runner: str | None, *
     Ends with the frontier of score and cost: students that were trained again with further seeds, reloaded from disk
     and scored on the test split, beside the teacher and two controls.
     """
-    shown = _take_display(given)
+    shown, dry_run = _take_display(given), given.pop("dry_run")
+    given["objectives"] = tuple(name.strip() for name in objectives.split(","))
+    given |= {"methods": method_files, "runner": runner or "ray", "command": command_line(sys.argv)}
     source = options.take_source(given)
+    if dry_run:
+        return _plan(source, given, as_json=shown["as_json"])
     from autokd.cli.display import Display
     from autokd.study.study import search as run
 
@@ -59,10 +97,6 @@ def search(objectives: str, method_files: tuple[str, ...], runner: str | None, *
         study = run(
             source,
             given.pop("budget"),
-            objectives=tuple(name.strip() for name in objectives.split(",")),
-            methods=method_files,
-            runner=runner or "ray",
-            command=command_line(sys.argv),
             on_start=lambda settings: _announce(settings, shown["verbosity"]),
             on_event=display,
             **given,
@@ -70,8 +104,11 @@ def search(objectives: str, method_files: tuple[str, ...], runner: str | None, *
     _finish(study, given["storage"], as_json=shown["as_json"])
 
 
-@click.command()
-@click.argument("study")
+@click.command(
+    short_help="Go on with a study where it stopped.",
+    epilog=options.examples("autokd resume mine-20260101-1", "autokd resume mine-20260101-1 --budget 16gpu-h"),
+)
+@options.study
 @options.storage
 @options.artifacts
 @click.option("--budget", help="A new total, such as 16gpu-h. [default: what is left of the old one]")
@@ -92,6 +129,16 @@ def resume(study: str, **given: Any) -> None:
     _finish(found, given["storage"], as_json=shown["as_json"])
 
 
+def _plan(source: DataSource, given: dict[str, Any], *, as_json: bool) -> None:
+    """Print what a search would do."""
+    from autokd.cli.planning import print_plan
+    from autokd.study.dry_run import plan
+    from autokd.study.prepare import Request
+
+    found = plan(Request(source, **given))
+    return print_json(found.to_json()) if as_json else print_plan(found)
+
+
 def command_line(words: list[str]) -> str:
     """What was typed but for passwords, so that a report can say how to repeat it."""
     return shlex.join(["autokd", *map(redacted, words[1:])])
@@ -108,7 +155,8 @@ def _take_display(given: dict[str, Any]) -> dict[str, Any]:
 def _announce(settings: StudySettings, verbosity: int) -> None:
     if verbosity >= 0:
         devices = f"{settings.workers} worker{'s' if settings.workers > 1 else ''} on {settings.device}"
-        say(f"study {settings.study}: {settings.task_name} ({settings.metric}), teacher {', '.join(settings.teachers)}")
+        task = f"{settings.task_name} ({metric_title(settings.metric)})"
+        say(f"study {settings.study}: {task}, teacher {', '.join(settings.teachers)}")
         how = f"{settings.precision}, {settings.runner}"
         say(f"space {settings.space_name}, budget {settings.budget}, {devices}, {how}")
 

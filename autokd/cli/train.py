@@ -11,11 +11,16 @@ import click
 
 from autokd.cli import options
 from autokd.cli.output import print_json, say
+from autokd.cli.suggest import Choice
 from autokd.core.errors import SpecError, UsageError
+from autokd.core.metric_file import metric_title
 from autokd.report.marks import short
 
 
-@click.command()
+@click.command(
+    short_help="Train one pipeline outside of any study.",
+    epilog=options.examples("autokd train pipeline.json --dataset mine.csv --output my-student --teacher minilm"),
+)
 @click.argument("pipeline", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="PIPELINE.json")
 @options.data
 @click.option(
@@ -25,8 +30,9 @@ from autokd.report.marks import short
 @click.option("--max-length", default=128, show_default=True, type=click.IntRange(min=8), help="Tokens per example.")
 @click.option("--seed", default=0, show_default=True, type=int)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(min=1), help="CPU threads.")
-@click.option("--device", default="cpu", show_default=True, type=click.Choice(["cpu", "gpu"]))
+@click.option("--device", default="cpu", show_default=True, type=Choice(["cpu", "gpu"]))
 @options.method_files
+@options.trust_remote_code
 @options.as_json
 def train(pipeline: Path, output: Path, method_files: tuple[str, ...], as_json: bool, **given: Any) -> None:
     """Train one pipeline, as reports and `studies show --json` print them."""
@@ -53,7 +59,7 @@ def train(pipeline: Path, output: Path, method_files: tuple[str, ...], as_json: 
     }
     if as_json:
         return print_json(found)
-    click.echo(f"test {task.metric} {student.test_score:.4f} (validation {student.valid_score:.4f})")
+    click.echo(f"test {metric_title(task.metric)} {student.test_score:.4f} (validation {student.valid_score:.4f})")
     click.echo(f"{short(student.params)} parameters, {short(student.macs)} MACs\n{found['checkpoint']}")
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from autokd.cli.main import cli
 from autokd.cli.search import command_line
+from autokd.cli.studies import studies
 from tests.cli.conftest import Ran
 
 Autokd = Callable[..., Ran]
@@ -68,10 +70,40 @@ def test_options_of_the_group_hold_for_its_commands(autokd: Autokd, tmp_path: Pa
     assert "none.db" in shown.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["serach"], "No such command 'serach'. Did you mean 'search'? (see autokd --help)"),
+        (["studies", "shw"], "Did you mean 'show'? (see autokd studies --help)"),
+        (
+            ["search", "--datset", "x"],
+            "No such option '--datset'. Did you mean '--dataset'? (see autokd search --help)",
+        ),
+        (["search", "--runner", "rey"], "'rey' is not one of 'ray', 'pool'. Did you mean 'ray'?"),
+        (["export", "first"], "Missing option '--output'. (see autokd export --help)"),
+        (["search", "--dataset", "x", "--budget", "1min", "--seed", "x"], "'x' is not a valid integer"),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_line_with_the_nearest_right_one(
+    autokd: Autokd, arguments: list[str], told: str
+) -> None:
+    ran = autokd(*arguments)
+    assert ran.code == 2
+    assert told in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [[name] for name in cli.commands] + [["studies", name] for name in studies.commands])
+def test_every_command_has_help_with_examples(autokd: Autokd, words: list[str]) -> None:
+    ran = autokd(*words, "--help")
+    assert ran.code == 0
+    assert f"autokd {' '.join(words)}" in ran.out.partition("Examples:")[2]
+
+
 def test_help_lists_every_command(autokd: Autokd) -> None:
     ran = autokd("--help")
     assert ran.code == 0
-    for command in ("search", "resume", "studies", "train", "methods", "check", "report"):
+    for command in cli.commands:
         assert f"  {command} " in ran.out
 
 

@@ -1,0 +1,140 @@
+"""``predict``: labels for new texts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autokd.cli import options
+from autokd.cli.output import counted, say
+from autokd.cli.suggest import Choice
+from autokd.cli.texts import FORMATS, Texts, read_texts
+from autokd.core.disk import naming
+from autokd.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from autokd.deploy.scoring import Predicted
+
+_BY_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
+
+
+@click.command(
+    short_help="Predict labels for new texts.",
+    epilog=options.examples(
+        "autokd predict my-student --input reviews.csv --text-column review --output labels.csv",
+        "autokd predict my-student-int8 --input texts.txt --output labels.jsonl",
+        'echo "a warm and lovely film" | autokd predict my-student --input -',
+    ),
+)
+@click.argument("checkpoint", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--input", "name", required=True, metavar="FILE", help="csv, tsv, jsonl, parquet, or a text a line; -: stdin."
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A .csv or .jsonl file to write. [default: standard output]",
+)
+@click.option("--input-format", type=Choice(list(FORMATS)), help="[default: as the file's name ends; lines for stdin]")
+@click.option("--format", "form", type=Choice(["csv", "jsonl"]), help="Of the output. [default: as its name ends; csv]")
+@click.option("--text-column", metavar="NAME", help="Column of texts, if it has no usual name.")
+@click.option("--text-pair-column", metavar="NAME", help="Column of second texts, for pairs.")
+@options.runtime
+@options.max_length
+@options.batch_size
+@options.threads
+@options.trust_remote_code
+def predict(
+    checkpoint: Path,
+    name: str,
+    output: Path | None,
+    input_format: str | None,
+    form: str | None,
+    text_column: str | None,
+    text_pair_column: str | None,
+    batch_size: int,
+    **given: Any,
+) -> None:
+    """Predict labels for texts with a checkpoint (a folder of the form hf, onnx or onnx-int8).
+
+    Writes each text with its label and the probability of every class, or with its value for regression, in the order
+    of the input.
+    """
+    written = form or _form_of(output)
+    texts = read_texts(name, input_format, text_column, text_pair_column)
+    from autokd.deploy.scoring import open_model
+    from autokd.deploy.scoring import predict as labels_for
+    from autokd.study.machine import cores
+
+    model = open_model(checkpoint, given.pop("runtime"), threads=given.pop("threads") or cores(), **given)
+    found = labels_for(model, texts.first, texts.second, batch_size=batch_size)
+    lines = as_csv(texts, found) if written == "csv" else as_jsonl(texts, found)
+    if output is None:
+        for line in lines:
+            sys.stdout.write(line)
+        return
+    _write(output, lines)
+    say(f"{counted(len(texts), 'text')} labelled: {output}")
+
+
+def as_csv(texts: Texts, found: Predicted) -> Iterator[str]:
+    """Lines of a csv table: the texts, then ``label`` and ``probability:CLASS`` for each class, or ``value``."""
+    heads = ["value"] if found.values is not None else ["label", *(f"probability:{name}" for name in found.labels)]
+    yield _csv_line([*texts.columns, *heads])
+    for row in range(len(texts)):
+        yield _csv_line([*texts.row(row).values(), *_cells(found, row)])
+
+
+def as_jsonl(texts: Texts, found: Predicted) -> Iterator[str]:
+    """One JSON object a line: the texts, then ``label`` and ``probabilities`` by class, or ``value``."""
+    for row in range(len(texts)):
+        said: dict[str, Any]
+        if found.probabilities is None:
+            assert found.values is not None
+            said = {"value": float(found.values[row])}
+        else:
+            shares = [round(float(share), 6) for share in found.probabilities[row]]
+            said = {"label": found.label(row), "probabilities": dict(zip(found.labels, shares, strict=True))}
+        yield json.dumps({**texts.row(row), **said}, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _cells(found: Predicted, row: int) -> list[str]:
+    if found.probabilities is None:
+        assert found.values is not None
+        return [f"{found.values[row]:.6f}"]
+    return [found.label(row), *(f"{share:.6f}" for share in found.probabilities[row])]
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _form_of(output: Path | None) -> str:
+    if output is None:
+        return "csv"
+    if output.suffix.lower() not in _BY_SUFFIX:
+        raise UsageError(f"an output file ends in .csv or .jsonl, but got {output.name!r}; or say which with --format.")
+    return _BY_SUFFIX[output.suffix.lower()]
+
+
+def _write(output: Path, lines: Iterator[str]) -> None:
+    """The whole file or none of it."""
+    if not output.parent.is_dir():
+        raise UsageError(f"the output's folder must exist, but there is none at {str(output.parent)!r}.")
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with naming(output), part.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(lines)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
