@@ -38,7 +38,7 @@ def build(value: Mapping[str, Any]) -> Method:
         if name not in fields:
             raise SpecError(f"{use} has no field {name!r}; it has {sorted(fields)}.")
         arguments[name] = _argument(f"{use}.{name}", hints[name], given)
-    missing = [name for name, field in fields.items() if name not in arguments and not _has_default(field)]
+    missing = [name for name in required(use) if name not in arguments]
     if missing:
         raise SpecError(f"{use} needs the fields {missing}; it has {sorted(fields)}.")
     made: Method = cls(**arguments)
@@ -109,6 +109,12 @@ def address_of(cls: type) -> str:
             return f"{name}:{cls.__name__}"
     points = [f"{p.name} = {p.value}" for p in entry_points(group=address.GROUP)]
     raise SpecError(f"no address names {module}.{cls.__name__}; entry points: {points or 'none'}.")
+
+
+def required(use: str) -> tuple[str, ...]:
+    """Names of a method's fields that have no default."""
+    fields = dataclasses.fields(method_class(use))
+    return tuple(field.name for field in fields if not _has_default(field))
 
 
 def describe_methods() -> list[dict[str, Json]]:

@@ -15,6 +15,8 @@ from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
 from autokd.engine.precision import best_precision
 from autokd.models.assets import copy_asset, find_model
+from autokd.models.bases import describe, readable_length
+from autokd.models.remote import trust
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_ready, run_job
 from autokd.runner.workspace import job_device
@@ -56,7 +58,8 @@ class Distiller:
     """Runs a pipeline (JSON, as searches record it) on a task.
 
     ``teacher`` replaces ``auto`` where the pipeline names it. ``precision`` is ``"auto"`` (bfloat16 where the machine
-    has units for it), ``"float32"`` or ``"bfloat16"``.
+    has units for it), ``"float32"`` or ``"bfloat16"``. ``trust_remote_code`` lets models run code
+    that they bring along.
     """
 
     pipeline: Mapping[str, Any]
@@ -67,6 +70,7 @@ class Distiller:
     threads: int = 1
     device: str = "cpu"
     method_files: tuple[str, ...] = ()
+    trust_remote_code: bool = False
 
     def fit(
         self,
@@ -79,6 +83,7 @@ class Distiller:
         Raises SpecError for an illegal pipeline, TrainingError where training fails.
         """
         load_files([Path(path) for path in self.method_files])
+        trust(self.trust_remote_code)
         folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="autokd-"))
         spec = self._spec(task, folder / "work")
         kinds: tuple[JobKind, ...] = ("prefix", "confirm")
@@ -103,13 +108,14 @@ class Distiller:
         pipeline = Pipeline.from_json(self.pipeline)  # its defaults filled in: one of them is the model ``auto``
         if "auto" in pipeline.base_models():
             pipeline = Pipeline.from_json(with_teacher(pipeline.to_json(), find_model(self.teacher).name))
-        pipeline.check(task_facts(task))
-        assets = {}
+        assets, bases = {}, {}
         for name in pipeline.base_models():
             asset = find_model(name)
+            bases[name] = describe(name, asset.folder, task.problem, task.label_names)
             place = work / "models" / asset.name.replace("/", "--")
             copy_asset(asset, place)
             assets[name] = str(place.resolve())
+        pipeline.check(task_facts(task), bases)
         frozen = work / "tasks" / digest([task.content, task.metric])
         if not frozen.exists():
             freeze(task, frozen)
@@ -119,9 +125,10 @@ class Distiller:
             assets=assets,
             cache=str((work / "cache").resolve()),
             seed=self.seed,
-            max_length=self.max_length,
+            max_length=readable_length(assets.values(), self.max_length),
             precision=best_precision(job_device(self.device)) if self.precision == "auto" else self.precision,
             method_files=self.method_files,
+            trust_remote_code=self.trust_remote_code,
         )
 
 

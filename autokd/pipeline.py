@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from autokd import build
-from autokd.contracts import Cost, Facts, Method, Sizes, Stage
+from autokd.contracts import BaseModel, Cost, Facts, Method, Sizes, Stage, StartsFromBase
 from autokd.core.address import source_version
 from autokd.core.canonical import Json
 from autokd.core.errors import SpecError
 from autokd.core.task import Task
 
-FORMS = ("float32",)
+FORMS = ("float32", "onnx-int8")
+
+_OTHER_TOKENIZERS = "other_tokenizers"
+_NO_BASES: Mapping[str, BaseModel] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,16 @@ class Pipeline:
             count += 1
         return count
 
-    def check(self, facts: frozenset[str]) -> None:
-        """Fold the stages' facts from those that hold at the start. Raises SpecError at the first stage that cannot
-        run, and for a pipeline that does not end with a trained student."""
+    def check(self, facts: frozenset[str], bases: Mapping[str, BaseModel] = _NO_BASES) -> None:
+        """Fold the stages' facts from those that hold at the start.
+
+        ``bases`` tells of the pretrained models that the stages name; one that it does not tell of is taken for an
+        encoder with the teacher's tokenizer. Raises SpecError at the first stage that cannot run, and for a pipeline
+        that does not end with a trained student.
+        """
         held = facts
         for position, stage in enumerate(self.stages, 1):
-            held = _after(position, stage, held)
+            held = _after(position, stage, held, bases)
         if not {"student", "trained_student"} <= held:
             raise SpecError(
                 f"a pipeline must end with a trained student; at the end of this one there are {_listed(held)}."
@@ -100,25 +108,59 @@ def task_facts(task: Task) -> frozenset[str]:
     return frozenset({"text", task.problem})
 
 
-def _after(position: int, stage: Stage, held: frozenset[str]) -> frozenset[str]:
-    for method in (stage, *build.nested(stage)):
-        facts = method.facts
+def _after(position: int, stage: Stage, held: frozenset[str], bases: Mapping[str, BaseModel]) -> frozenset[str]:
+    place = f"stage {position} ({build.address_of(type(stage))})"
+    own = _facts(stage, bases)
+    declared = [(stage, own), *((method, method.facts) for method in build.nested(stage))]
+    for method, facts in declared:
         missing, forbidden = facts.needs - held, facts.forbids & held
-        place = f"stage {position} ({build.address_of(type(stage))})"
         name = place if method is stage else f"{build.address_of(type(method))} in {place}"
         if missing:
             raise SpecError(f"{name} needs {_listed(missing)}; before it there are {_listed(held)}.")
+        if _OTHER_TOKENIZERS in forbidden:
+            raise SpecError(_needs_same_tokens(name))
         if forbidden:
             raise SpecError(f"{name} cannot run where {_listed(forbidden)} holds; before it there are {_listed(held)}.")
-    changed = _changes(stage)
-    return (held - changed.drops) | changed.gives
+    return _folded(
+        held,
+        gives=frozenset().union(*(facts.gives for _, facts in declared)),
+        drops=frozenset().union(*(facts.drops for _, facts in declared)),
+    )
 
 
-def _changes(stage: Stage) -> Facts:
-    inside = [method.facts for method in build.nested(stage)]
-    gives = stage.facts.gives.union(*(facts.gives for facts in inside))
-    return Facts(gives=gives, drops=stage.facts.drops.union(*(facts.drops for facts in inside)))
+def _facts(stage: Stage, bases: Mapping[str, BaseModel]) -> Facts:
+    """What a stage declares, of the model that it starts from where that is known."""
+    if isinstance(stage, StartsFromBase) and stage.model in bases:
+        return stage.facts_with(bases[stage.model])
+    return stage.facts
+
+
+def _folded(held: frozenset[str], gives: frozenset[str], drops: frozenset[str]) -> frozenset[str]:
+    """The facts after a stage, by the rules that ``Facts`` states for values and for students' tokenizers."""
+    replaced = {fact.partition(":")[0] for fact in gives if ":" in fact} | drops
+    after = {fact for fact in held if fact.partition(":")[0] not in replaced} | gives
+    if "student_tokenizer" in drops:
+        after |= {f"student_tokenizer:{value}" for value in _values(after, "teacher_tokenizer")}
+    teacher, student = _values(after, "teacher_tokenizer"), _values(after, "student_tokenizer")
+    differ = bool(teacher and student and teacher != student)
+    return frozenset(after - {_OTHER_TOKENIZERS}) | ({_OTHER_TOKENIZERS} if differ else frozenset())
+
+
+def _values(facts: Iterable[str], name: str) -> set[str]:
+    return {value for fact in facts for found, _, value in [fact.partition(":")] if found == name and value}
+
+
+def _needs_same_tokens(name: str) -> str:
+    """Why a method cannot run where teacher and student split texts differently, and which objectives can."""
+    objectives = [cls for cls in build.all_methods() if cls.kind == "objective"]  # type: ignore[attr-defined]
+    made = [build.build({"use": use}) for use in map(build.address_of, objectives) if not build.required(use)]
+    legal = sorted(build.address_of(type(m)) for m in made if _OTHER_TOKENIZERS not in m.facts.forbids)
+    return (
+        f"{name} needs the same tokens in teacher and student, but they have different tokenizers; "
+        f"objectives that compare whole rows remain: {', '.join(legal)}."
+    )
 
 
 def _listed(facts: frozenset[str]) -> str:
-    return ", ".join(sorted(facts)) or "no facts"
+    shown = {fact for fact in facts if ":" not in fact}  # hashes tell a reader nothing
+    return ", ".join(sorted(shown)) or "no facts"

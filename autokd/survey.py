@@ -7,23 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from autokd.contracts import Sizes
+from autokd.contracts import BaseModel, Sizes
 from autokd.core.canonical import Json, canonical
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.settings import DataSource
 from autokd.core.shape import EncoderShape
-from autokd.core.task import Task
+from autokd.core.task import Problem, Task
 from autokd.measure.cost import count_parameters
 from autokd.models.assets import find_model
+from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
-from autokd.models.hub import read_config, shape_of
 from autokd.pipeline import Pipeline, task_facts
 from autokd.space import Space, find_space
 from autokd.tasks.load import load_task
@@ -125,7 +124,7 @@ class _Judge:
     def __init__(self, space: Space, task: Task | None, teacher: str) -> None:
         self.space, self.task, self.teacher = space, task, teacher
         self._judged: dict[str, _Forecast | str] = {}
-        self._shapes: dict[str, EncoderShape] = {}
+        self._bases: dict[str, tuple[BaseModel, EncoderShape]] = {}
 
     def draw(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A random assignment in which ``fixed`` holds wherever it is active."""
@@ -196,11 +195,14 @@ class _Judge:
         return self._judged[key]
 
     def _forecast(self, pipeline: Pipeline) -> _Forecast:
-        pipeline.check(self._facts)
-        shapes = [self._shape(name) for name in pipeline.base_models()]
-        if not shapes:
+        bases = {name: self._base(name) for name in pipeline.base_models()}
+        if not bases:
             raise SpecError("a pipeline must begin with a pretrained model, but this one names none.")
-        cost, after = pipeline.forecast(Sizes(self.n_rows, LENGTH, shapes[0]))
+        pipeline.check(self._facts, {name: base for name, (base, _) in bases.items()})
+        shapes = {name: shape for name, (_, shape) in bases.items()}
+        tuned = frozenset(name for name, (base, _) in bases.items() if base.is_tuned)
+        sizes = Sizes(self.n_rows, LENGTH, next(iter(shapes.values())), bases=shapes, tuned=tuned)
+        cost, after = pipeline.forecast(sizes)
         return _Forecast(pipeline, cost.macs, after.student)
 
     @cached_property
@@ -212,13 +214,15 @@ class _Judge:
         """Training rows that pipelines are forecast for."""
         return ROWS if self.task is None else len(self.task.train)
 
-    def _shape(self, model: str) -> EncoderShape:
-        """The shape of a base model. Raises UsageError where it is not at hand."""
+    def _base(self, model: str) -> tuple[BaseModel, EncoderShape]:
+        """What a base model is, and its shape. Raises UsageError where it is not at hand."""
         name = self.teacher if model == "auto" else model
-        if name not in self._shapes:
-            folder = Path(find_model(name).folder)
-            self._shapes[name] = shape_of(read_config(folder), CLASSES if self.task is None else self.task.n_outputs)
-        return self._shapes[name]
+        if name not in self._bases:
+            folder, task = find_model(name).folder, self.task
+            problem: Problem = "classification" if task is None else task.problem
+            base = describe(name, folder, problem, () if task is None else task.label_names)
+            self._bases[name] = base, base_shape(folder, CLASSES if task is None else task.n_outputs)
+        return self._bases[name]
 
 
 def _values(hole: Hole) -> tuple[Any, ...]:

@@ -1,10 +1,11 @@
 """Pipelines are data: read, checked and forecast before anything runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from autokd.contracts import Sizes
+from autokd.contracts import BaseModel, Sizes
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.pipeline import Pipeline
@@ -100,3 +101,68 @@ def test_forecasts_add_up_and_follow_the_shapes() -> None:
 def test_the_shared_prefix_is_the_teacher() -> None:
     assert pipeline(TEACHER, TRUNCATE, DISTIL).n_shared == 1
     assert pipeline(TEACHER, TRUNCATE, DISTIL).base_models() == ("m",)
+
+
+LOADED = {"use": "basics:LoadStudent", "model": "s"}
+HIDDEN = {"use": "basics:Distil", "objectives": [{"use": "basics:HiddenMSE"}]}
+SAME = {"m": BaseModel("m", tokenizer="a"), "s": BaseModel("s", tokenizer="a")}
+OTHER = {**SAME, "s": BaseModel("s", tokenizer="b")}
+FOREIGN = {**SAME, "m": BaseModel("m", is_encoder=False, tokenizer="a")}
+
+
+@pytest.mark.parametrize(
+    ("stages", "bases"),
+    [
+        ((TEACHER, LOADED, DISTIL), OTHER),
+        ((TEACHER, LOADED, HIDDEN), SAME),
+        ((TEACHER, LOADED, HIDDEN), FOREIGN),
+        ((TEACHER, LOADED, HIDDEN), {}),
+        ((TEACHER, LOADED, TRUNCATE, HIDDEN), OTHER),  # the student is the teacher's again
+        ((TEACHER, LOADED, {"use": "moebert:ToExperts", "of": "student"}, DISTIL), OTHER),
+    ],
+)
+def test_base_models_that_go_together(stages, bases) -> None:
+    pipeline(*stages).check(FACTS, bases)
+
+
+@pytest.mark.parametrize(
+    ("stages", "bases", "message"),
+    [
+        (
+            (TEACHER, LOADED, HIDDEN),
+            OTHER,
+            "basics:HiddenMSE in stage 3 .* different tokenizers; .* basics:Logits, mi",
+        ),
+        (
+            (TEACHER, LOADED, {"use": "moebert:ToExperts", "of": "student"}, HIDDEN),
+            OTHER,
+            "basics:HiddenMSE in stage 4 .* different tokenizers",
+        ),
+        ((TEACHER, LOADED, {"use": "basics:Distil", "augmenters": [{"use": "basics:Mixup"}]}), OTHER, "basics:Mixup"),
+        (
+            (TEACHER, LOADED, DISTIL, {"use": "stark:SparsifyTeacher"}),
+            OTHER,
+            "SparsifyTeacher. needs the same tokens",
+        ),
+        ((TEACHER, TRUNCATE, DISTIL), FOREIGN, "TruncateLayers. needs encoder_teacher"),
+        ((TEACHER, {"use": "moebert:ToExperts"}, DISTIL), FOREIGN, "ToExperts. needs encoder_teacher"),
+        ((TEACHER, LOADED, DISTIL), {**SAME, "s": BaseModel("s", is_encoder=False)}, "families bert.*'s' is not"),
+        ((LOADED, DISTIL), SAME, "needs teacher"),
+    ],
+)
+def test_base_models_that_do_not(stages, bases, message) -> None:
+    with pytest.raises(SpecError, match=message):
+        pipeline(*stages).check(FACTS, bases)
+
+
+def test_forecasts_know_base_models_by_name() -> None:
+    shape = EncoderShape(100, 64, 32, (LayerShape(4, 8, 64),) * 4, labels=2)
+    small = shape.with_layers(shape.layers[:1])
+    sizes = Sizes(rows=1000, length=20.0, teacher=shape, bases={"m": shape, "s": small})
+    loaded = pipeline(TEACHER, LOADED, DISTIL)
+    cost, after = loaded.forecast(sizes)
+    assert cost.known
+    assert after.student == small
+    tuned, _ = loaded.forecast(replace(sizes, tuned=frozenset({"m"})))
+    rest, _ = loaded.forecast(sizes, 1)
+    assert tuned.macs == rest.macs < cost.macs

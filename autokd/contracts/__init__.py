@@ -25,7 +25,7 @@ and the budget forecast.
 from autokd.contracts.batches import Batch, Dropout, Network, Outputs, Rows, Transform
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
-from autokd.contracts.declarations import TRAINING_FACTOR, Cost, Facts, Sizes, Wants
+from autokd.contracts.declarations import TRAINING_FACTOR, BaseModel, Cost, Facts, Sizes, Wants
 from autokd.contracts.kinds import (
     KINDS,
     BatchTransformer,
@@ -36,12 +36,14 @@ from autokd.contracts.kinds import (
     OptimizerMethod,
     Sampler,
     Stage,
+    StartsFromBase,
 )
 from autokd.contracts.models import Models, Slot
 
 __all__ = [
     "KINDS",
     "TRAINING_FACTOR",
+    "BaseModel",
     "Batch",
     "BatchSource",
     "BatchTransformer",
@@ -65,6 +67,7 @@ __all__ = [
     "Sizes",
     "Slot",
     "Stage",
+    "StartsFromBase",
     "TrainPlan",
     "Transform",
     "Wants",

@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from autokd.contracts.declarations import Wants
 from autokd.core.shape import EncoderShape
 
+_WHOLE = 1 - 1e-6  # weights of a mixture add up to 1, but for rounding
+
 
 @dataclass(frozen=True)
 class Rows:
     """The tokenised rows of one split, ragged: row ``i`` holds ``ids[offsets[i]:offsets[i + 1]]``.
 
     ids: int64 [n_tokens]; types: int64 [n_tokens] (segment ids); offsets: int64 [n_rows + 1];
-    labels: int64 [n_rows] class ids, or float32 [n_rows]; keys: int64 [n_rows], a content hash of each row's tokens,
-    by which teacher outputs are cached.
+    labels: int64 [n_rows] class ids (-100: none), or float32 [n_rows] (NaN: none); keys: int64 [n_rows], a content
+    hash of each row's tokens, by which teacher outputs are cached.
     """
 
     ids: Tensor
@@ -84,11 +86,24 @@ class Batch:
         return replace(self, **moved)
 
     def targets(self, n_outputs: int) -> Tensor:
-        """Gold targets as [batch, n_outputs]: one-hot classes or regression values, mixed where a recipe says so."""
+        """Gold targets as [batch, n_outputs]: one-hot classes or regression values, mixed where a recipe says so.
+
+        Rows without a label are all zeros; ``labelled`` tells them apart.
+        """
         if n_outputs == 1:
-            target = self.labels.float().unsqueeze(1)
+            target = self.labels.float().nan_to_num().unsqueeze(1)
         else:
-            target = nn.functional.one_hot(self.labels, n_outputs).float()
+            has_class = (self.labels >= 0).unsqueeze(1)
+            target = nn.functional.one_hot(self.labels.clamp(min=0), n_outputs).float() * has_class
+        return self._mixed(target)
+
+    def labelled(self) -> Tensor:
+        """Which rows of ``targets`` have a label, as bool [batch]; a mixed row needs those of both its sources."""
+        labels = self.labels
+        known = ~labels.isnan() if labels.is_floating_point() else labels >= 0
+        return self._mixed(known.float().unsqueeze(1)).squeeze(1) > _WHOLE
+
+    def _mixed(self, target: Tensor) -> Tensor:
         return self.transform.targets(target) if self.transform is not None else target
 
 

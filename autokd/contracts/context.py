@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from autokd.contracts.batches import Rows
+from autokd.contracts.declarations import BaseModel
 from autokd.contracts.models import Slot
 from autokd.core.seeds import Seeds
 from autokd.core.task import Split, Task
@@ -23,7 +24,8 @@ class Context:
     ``seeds`` are already those of this stage and replicate. ``folder`` is where this stage's loop keeps its
     checkpoint; ``cache`` the root of artifacts named by content. ``report(step, score)`` tells the study how far the
     stage is; ``should_pause()`` says whether to save and raise ``Paused`` (deadline or stop request).
-    ``propose`` is a proposer for stages that search inside themselves (None: none was handed in).
+    ``describe(name)`` tells what a base model is. ``propose`` is a proposer for stages that search inside themselves
+    (None: none was handed in).
     """
 
     task: Task
@@ -38,6 +40,7 @@ class Context:
     report: Callable[[int, float], None]
     should_pause: Callable[[], bool]
     propose: Callable[..., Any] | None = None
+    describe: Callable[[str], BaseModel] = BaseModel
 
     @property
     def n_outputs(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from autokd.core.shape import EncoderShape
 
@@ -12,13 +13,32 @@ class Facts:
     """What a method needs to hold before it runs, must not find, and makes true or untrue.
 
     Slots are facts of their own name. Further facts in use: ``text``, ``classification``, ``regression`` (the task),
-    ``trained_student`` (the student was distilled or fine-tuned), ``hash_routed`` (experts chosen by token id).
+    ``trained_student`` (the student was distilled or fine-tuned), ``hash_routed`` (experts chosen by token id),
+    ``encoder_teacher`` (the teacher can be sliced, and gives gradients of masks, queries, keys and values),
+    ``teacher_tokenizer:HASH`` and ``student_tokenizer:HASH``. Giving ``name:value`` replaces every other value of that
+    name; dropping ``name`` drops them all. A stage that makes a student of the teacher drops ``student_tokenizer``: the
+    student then has the teacher's. ``other_tokenizers`` holds where both are known and differ; nobody gives it.
     """
 
     needs: frozenset[str] = frozenset()
     forbids: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """What a pipeline's check knows of a pretrained model that a stage names.
+
+    ``is_encoder``: of a family that ``autokd.models.encoder`` loads; any other can only be a teacher. ``tokenizer``: a
+    hash of how it splits texts, equal where token ids are (empty: not looked at). ``is_tuned``: a classifier that
+    already tells this task's labels apart.
+    """
+
+    name: str
+    is_encoder: bool = True
+    tokenizer: str = ""
+    is_tuned: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,8 +60,11 @@ class Wants:
 class Sizes:
     """What a forecast knows at some point of a pipeline: data, and the shapes of the networks so far.
 
-    ``rows`` is the number of training rows, ``length`` their mean number of tokens. A shape is None where it cannot
+    ``rows`` is the number of training rows, ``length`` their mean number of tokens. ``unlabelled`` counts the rows
+    beside them that objectives of the teacher read as well. A shape is None where it cannot
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
+    ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
+    ``tuned`` those among them that already tell this task's labels apart.
     """
 
     rows: int
@@ -50,6 +73,9 @@ class Sizes:
     student: EncoderShape | None = None
     student_init: EncoderShape | None = None
     dense_teacher: EncoderShape | None = None
+    bases: Mapping[str, EncoderShape] = field(default_factory=dict)
+    tuned: frozenset[str] = frozenset()
+    unlabelled: int = 0
 
 
 @dataclass(frozen=True)

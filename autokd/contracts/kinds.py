@@ -12,7 +12,7 @@ from torch import nn
 from autokd.contracts.batches import Batch, Rows
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
-from autokd.contracts.declarations import Cost, Facts, Sizes
+from autokd.contracts.declarations import BaseModel, Cost, Facts, Sizes
 from autokd.contracts.models import Models
 from autokd.core.seeds import Seeds
 from autokd.core.task import Task
@@ -48,6 +48,19 @@ class Stage(Method, Protocol):
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
         """The stage's forecast, and the sizes as they will be after it."""
+
+
+@runtime_checkable
+class StartsFromBase(Stage, Protocol):
+    """A stage that starts from the pretrained model named by its field ``model``.
+
+    Its plain ``facts`` are those with an encoder of the teacher's tokenizer, for whoever knows nothing of the model.
+    """
+
+    model: str
+
+    def facts_with(self, base: BaseModel) -> Facts:
+        """The facts with this model. Raises SpecError for a model that the stage cannot start from."""
 
 
 @runtime_checkable

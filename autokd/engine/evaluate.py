@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from autokd.contracts import Rows, Slot
 from autokd.engine.batches import scoring_batches
 from autokd.engine.precision import autocast
-from autokd.measure.metrics import METRICS
+from autokd.measure.metrics import find_metric
 from autokd.models.slots import build
 
 _BATCH_SIZE = 64
@@ -35,7 +35,7 @@ def score_rows(
 ) -> float:
     """The model's score on labelled rows by the metric of this name (a fraction, or a correlation)."""
     logits = predict(model, rows, device, precision)
-    return METRICS[metric].score(logits.numpy(), rows.labels.numpy())
+    return find_metric(metric).score(logits.numpy(), rows.labels.numpy())
 
 
 def score_slot(

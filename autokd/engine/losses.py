@@ -35,9 +35,22 @@ def soft_cross_entropy(student: Tensor, teacher: Tensor, temperature: float = 1.
     return loss * temperature**2 if tau_squared else loss
 
 
-def target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean over rows of -sum target log p; ``targets`` [batch, classes] are probabilities (one-hot, or mixed)."""
-    return -(targets.float() * functional.log_softmax(logits.float(), dim=-1)).sum(dim=-1).mean()
+def target_cross_entropy(logits: Tensor, targets: Tensor, labelled: Tensor | None = None) -> Tensor:
+    """Mean over rows of -sum target log p; ``targets`` [batch, classes] are probabilities (one-hot, or mixed).
+
+    ``labelled``: bool [batch], the rows that count (None: all of them); where none does the loss is 0.
+    """
+    rows = -(targets.float() * functional.log_softmax(logits.float(), dim=-1)).sum(dim=-1)
+    return rows.mean() if labelled is None else _mean_over(rows, labelled)
+
+
+def target_squared_error(values: Tensor, targets: Tensor, labelled: Tensor) -> Tensor:
+    """Mean squared difference of values and targets, both [batch, 1], over the rows that ``labelled`` [batch] marks."""
+    return _mean_over((values.float() - targets.float()).square().squeeze(1), labelled)
+
+
+def _mean_over(rows: Tensor, counted: Tensor) -> Tensor:
+    return (rows * counted).sum() / counted.sum().clamp(min=1)
 
 
 def mean_squared_error(student: Tensor, teacher: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from autokd.core.canonical import digest
 from autokd.core.errors import SpecError
 from autokd.engine.output_files import OutputFiles
 from autokd.engine.precision import autocast
+from autokd.engine.same_rows import SameRows
 from autokd.models.slots import build
 
 # What the hidden states of one teacher on one set of rows may take on disk, in bytes; beyond, they are recomputed.
@@ -28,14 +29,16 @@ _VERSION = 1
 class LiveTeacher:
     """The teacher itself: one pass for each batch, without gradients and without dropout."""
 
-    def __init__(self, slot: Slot, ctx: Context, wants: Wants) -> None:
-        self._slot, self._ctx, self._wants = slot, ctx, wants
+    def __init__(self, slot: Slot, ctx: Context, wants: Wants, rows: SameRows | None = None) -> None:
+        """``rows``: how the teacher reads the student's batches (None: as they are)."""
+        self._slot, self._ctx, self._wants, self._rows = slot, ctx, wants, rows
         self._network: nn.Module | None = None
 
     def for_batch(self, batch: Batch) -> Outputs:
         """The wanted outputs for a batch, on its device; logits in float32."""
+        own = batch if self._rows is None else self._rows.of(batch)
         with torch.no_grad(), autocast(self._ctx.device, self._ctx.precision):
-            seen: Outputs = self.network()(batch, self._wants)
+            seen: Outputs = self.network()(own, self._wants)
         return Outputs(seen.logits.float(), seen.mask, seen.hidden, seen.attention)
 
     def network(self) -> nn.Module:
@@ -48,16 +51,25 @@ class LiveTeacher:
 class TeacherOutputs:
     """What ``wants`` asks of a teacher for any batch of these rows.
 
-    Nothing is computed inside a training step but for rows under a transform, and for outputs that are not cached:
-    those take one live pass of the teacher per batch.
+    ``rows`` are split by the teacher's tokenizer; ``seen`` says how batches of a student with another tokenizer are
+    read (None: they are of these rows themselves). Nothing is computed inside a training step but for rows under a
+    transform, and for outputs that are not cached: those take one live pass of the teacher per batch.
     """
 
     def __init__(
-        self, slot: Slot, rows: Rows, ctx: Context, wants: Wants, hidden_limit_bytes: int = HIDDEN_LIMIT_BYTES
+        self,
+        slot: Slot,
+        rows: Rows,
+        ctx: Context,
+        wants: Wants,
+        hidden_limit_bytes: int = HIDDEN_LIMIT_BYTES,
+        *,
+        seen: SameRows | None = None,
     ) -> None:
         """Fills the cache where needed. Raises Paused when asked to stop meanwhile; what was computed is kept."""
         self._rows, self._wants = rows, wants
-        self._live = LiveTeacher(slot, ctx, wants)
+        self._seen = SameRows(rows, rows) if seen is None else seen
+        self._live = LiveTeacher(slot, ctx, wants, seen)
         hidden = wants.hidden if _hidden_bytes(slot, rows, wants, ctx.precision) <= hidden_limit_bytes else frozenset()
         self._cached_hidden = frozenset[int]() if wants.attention else hidden
         cache = OutputFiles(ctx.cache / "teacher" / _cache_key(slot, rows, ctx), rows, ctx)
@@ -78,11 +90,9 @@ class TeacherOutputs:
         if self.live:
             seen = self._live.for_batch(batch)
             return Outputs(logits, seen.mask, seen.hidden, seen.attention)
-        return Outputs(logits, batch.mask, self._read_hidden(batch))
+        return Outputs(logits, batch.mask, self._read_hidden(self._seen.of(batch)) if self._cached_hidden else {})
 
     def _read_hidden(self, batch: Batch) -> Mapping[int, Tensor]:
-        if not self._cached_hidden:
-            return {}
         mask = batch.mask.cpu()
         starts = self._rows.offsets[batch.rows]
         places = ((starts.unsqueeze(1) + torch.arange(mask.shape[1])) * mask).reshape(-1)

@@ -13,8 +13,8 @@ from autokd.contracts import Batch, Context, Dropout, Facts, LossTerm, Models, O
 from autokd.methods.basics import checks
 from autokd.methods.basics.objectives import teacher_outputs
 from autokd.methods.basics.pairs import PAIRINGS, layer_pairs
-from autokd.models.elastic import shape_of
 from autokd.models.linear import Linear
+from autokd.models.slots import shape_of_slot
 
 __all__ = ["MutualInformation"]
 
@@ -59,7 +59,7 @@ class MutualInformation:
         checks.number(self, "weight", 0)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
-        teacher, student = shape_of(models["teacher"]), shape_of(models["student"])
+        teacher, student = shape_of_slot(models["teacher"]), shape_of_slot(models["student"])
         pairs = layer_pairs(self.layers, teacher.depth, student.depth)[1:]
         generator = torch.Generator().manual_seed(ctx.seeds.integer("init:mi_alpha"))
         critic = Critic(student.hidden, teacher.hidden, self.hidden, self.out, generator)

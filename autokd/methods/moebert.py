@@ -74,8 +74,10 @@ class ToExperts:
 
     @property
     def facts(self) -> Facts:
-        gives = frozenset({"student", "student_init", "hash_routed"})
-        return Facts(needs=frozenset({self.of}), gives=gives, drops=frozenset({"trained_student"}))
+        gives, drops = frozenset({"student", "student_init", "hash_routed"}), frozenset({"trained_student"})
+        if self.of == "student":
+            return Facts(needs=frozenset({"student"}), gives=gives, drops=drops)
+        return Facts(needs=frozenset({self.of, "encoder_teacher"}), gives=gives, drops=drops | {"student_tokenizer"})
 
     def run(self, models: Models, ctx: Context) -> Models:
         source = models[self.of]

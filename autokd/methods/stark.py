@@ -47,7 +47,9 @@ class SparsifyTeacher:
     version: ClassVar[int] = 1
     shared: ClassVar[bool] = False
     facts: ClassVar[Facts] = Facts(
-        needs=frozenset({"teacher", "dense_teacher", "student", "trained_student"}), gives=frozenset({"teacher"})
+        needs=frozenset({"teacher", "dense_teacher", "encoder_teacher", "student", "trained_student"}),
+        forbids=frozenset({"other_tokenizers"}),
+        gives=frozenset({"teacher"}),
     )
 
     share: float = 0.3

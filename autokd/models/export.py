@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from autokd.contracts import Slot
@@ -24,6 +23,7 @@ from autokd.models.families import FAMILIES, Family
 from autokd.models.folders import atomic_folder
 from autokd.models.hub import shift_of
 from autokd.models.slots import ENCODER
+from autokd.models.weights import write_weights
 
 AUTOKD_TYPE = "autokd"
 TOKENIZER_FILES = (
@@ -35,7 +35,11 @@ TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
     "spiece.model",
+    "spm.model",
     "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "bpe.codes",
+    "dict.txt",
 )
 
 
@@ -72,7 +76,7 @@ def save_pretrained(slot: Slot, folder: Path, label_names: Sequence[str], proble
     config = {**(_plain_config(shape) if plain else _own_config(shape)), **_label_config(names, problem)}
     weights = _plain_weights(slot, shape) if plain else {f"encoder.{k}": v for k, v in slot.weights.items()}
     with atomic_folder(folder) as work:
-        save_file(weights, work / "model.safetensors", metadata={"format": "pt"})
+        write_weights(weights, work / "model.safetensors")
         (work / "config.json").write_text(_text(config), encoding="utf-8")
         if slot.tokenizer:
             copy_tokenizer(Path(slot.tokenizer), work, FAMILIES[shape.family].tokenizer)

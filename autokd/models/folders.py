@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from autokd.core.disk import naming
+
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
@@ -18,7 +20,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        yield work
+        with naming(folder):
+            yield work
         work.chmod(0o755)  # mkdtemp's own mode keeps everyone else out
         if folder.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
 from torch import Tensor
 
 from autokd.contracts import Slot
@@ -17,8 +17,10 @@ from autokd.core.seeds import Seeds
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.models.encoder import Encoder
 from autokd.models.families import Family, find_family
+from autokd.models.labels import label_order
 from autokd.models.linear import draw_normal
 from autokd.models.slots import encoder_slot
+from autokd.models.weights import read_weights
 
 # What checkpoints of some years ago, still on the hub, call the two parts of a LayerNorm.
 _OLD_ENDINGS = {".gamma": ".weight", ".beta": ".bias"}
@@ -31,13 +33,20 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def load_pretrained(folder: Path | str, n_outputs: int, seeds: Seeds, tokenizer: Path | str | None = None) -> Slot:
+def load_pretrained(
+    folder: Path | str,
+    n_outputs: int,
+    seeds: Seeds,
+    tokenizer: Path | str | None = None,
+    labels: Sequence[str] = (),
+) -> Slot:
     """A local checkpoint of a known family, bare encoder or classifier, as a slot with ``n_outputs`` logits.
 
-    A classification head of the same width is kept; another or none is drawn anew from ``seeds`` (normal, standard
-    deviation 0.02, biases 0), and so is a pooler that the checkpoint lacks. The tokenizer is the folder's own unless
-    another is named. Raises SpecError where the folder has no readable configuration or safetensors, is of an
-    unknown family, or where tensors are missing or of the wrong shape.
+    A classification head of the same width is kept, its outputs in the order of ``labels`` where it has these; another
+    or none is drawn anew from ``seeds`` (normal, standard deviation 0.02, biases 0), and so is a pooler that the
+    checkpoint lacks. The tokenizer is the folder's own unless another is named. Raises SpecError where the folder has
+    no readable configuration or no safetensors, is of an unknown family, or where tensors are missing or of the wrong
+    shape; DataError for a damaged file of weights.
     """
     folder = Path(folder)
     config = read_config(folder)
@@ -45,6 +54,10 @@ def load_pretrained(folder: Path | str, n_outputs: int, seeds: Seeds, tokenizer:
     stored = _weights(folder, family)
     encoder = Encoder(shape_of(config, n_outputs))
     _fill(encoder, family, stored, seeds, folder)
+    order = label_order(config, labels)
+    if order is not None:
+        for parameter in (encoder.classifier.weight, encoder.classifier.bias):
+            parameter.data = parameter.data[list(order)].contiguous()
     return encoder_slot(encoder, str(folder if tokenizer is None else tokenizer))
 
 
@@ -79,6 +92,17 @@ def shape_of(config: Mapping[str, Any], n_outputs: int) -> EncoderShape:
     return EncoderShape(**found, layers=layers, labels=n_outputs, family=family.model_type)
 
 
+def has_head(folder: Path) -> bool:
+    """Whether a checkpoint of a known family holds a classification head, whatever its configuration says."""
+    family = find_family(str(read_config(folder).get("model_type")))
+    wanted = family.theirs(0)["classifier"] + ".weight"
+    for file in sorted(folder.glob("model*.safetensors")):
+        with safe_open(file, framework="pt") as stored:
+            if wanted in stored.keys():  # noqa: SIM118 - not a mapping
+                return True
+    return False
+
+
 def shift_of(family: Family, pad_id: int) -> int:
     """How many rows of the family's position table lie before the first token's."""
     return 0 if family.first_position is None else pad_id + family.first_position
@@ -91,7 +115,7 @@ def _weights(folder: Path, family: Family) -> dict[str, Tensor]:
         raise SpecError(f"a checkpoint has its weights as model.safetensors, but there are none in {str(folder)!r}.")
     stored: dict[str, Tensor] = {}
     for file in files:
-        stored.update(load_file(file))
+        stored.update(read_weights(file))
     bare = not any(name.startswith(family.prefix) for name in stored)
     found = {}
     for name, tensor in stored.items():

@@ -15,14 +15,16 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autokd.contracts import Slot
 from autokd.core.canonical import canonical
 from autokd.core.errors import SpecError, StorageError
+from autokd.core.shape import EncoderShape
 from autokd.models.encoder import Encoder
 from autokd.models.folders import atomic_folder
+from autokd.models.weights import write_weights
 
 ENCODER = "autokd.models.encoder:Encoder"
 _FORMAT = 1
@@ -53,6 +55,30 @@ def encoder_slot(encoder: Encoder, tokenizer: str = "") -> Slot:
     return make_slot(encoder, encoder.shape.to_json(), builder=ENCODER, tokenizer=tokenizer)
 
 
+def slot_like(module: nn.Module, slot: Slot) -> Slot:
+    """What a module that was built from ``slot`` has become, as a slot of the same tokenizer.
+
+    An encoder may have changed its shape; any other network keeps its configuration.
+    """
+    if isinstance(module, Encoder):
+        return encoder_slot(module, slot.tokenizer)
+    return make_slot(module, slot.config, builder=slot.builder, tokenizer=slot.tokenizer)
+
+
+def shape_of_slot(slot: Slot) -> EncoderShape:
+    """The shape of a slot's encoder; of any other network the encoder's that costs about as much (its ``shape``).
+
+    Raises SpecError for a network that names neither.
+    """
+    if slot.builder == ENCODER:
+        return EncoderShape.from_json(slot.config)
+    if "shape" not in slot.config:
+        raise SpecError(
+            f"a network names the shape that it costs as, but the configuration of {slot.builder!r} has none."
+        )
+    return EncoderShape.from_json(slot.config["shape"])
+
+
 def build(slot: Slot) -> nn.Module:
     """A fresh module with copies of the slot's weights, in evaluation mode, on the CPU.
 
@@ -74,7 +100,7 @@ def _builder(address: str) -> Any:
 def save_slot(slot: Slot, folder: Path) -> None:
     """Write a slot to ``folder``, whole or not at all. A folder that is already there is replaced."""
     with atomic_folder(folder) as work:
-        save_file(dict(slot.weights), work / "weights.safetensors")
+        write_weights(slot.weights, work / "weights.safetensors")
         told = {
             "format": _FORMAT,
             "builder": slot.builder,

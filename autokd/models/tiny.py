@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from autokd.contracts import Slot
 from autokd.core.shape import EncoderShape, LayerShape
@@ -80,4 +80,31 @@ def tiny_checkpoint(folder: Path, texts: Iterable[str], seed: int = 0, **changes
     slot = tiny_slot(seed, tokenizer, **changes)
     n_labels = int(slot.config["labels"])
     save_pretrained(slot, folder, [str(i) for i in range(n_labels)], "classification" if n_labels > 1 else "regression")
+    return folder
+
+
+def tiny_foreign(
+    folder: Path, texts: Iterable[str], seed: int = 0, *, labels: int = 2, kind: str = "deberta-v2"
+) -> Path:
+    """A Hugging Face folder of a small random classifier of a family that cannot be cut; gives the folder."""
+    import torch
+    from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification
+
+    from autokd.models.quiet import quiet_transformers
+
+    tokenizer = tiny_tokenizer(texts, folder)
+    n_words = len(json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"])
+    make_config, auto = cast(Any, CONFIG_MAPPING[kind]), cast(Any, AutoModelForSequenceClassification)
+    config = make_config(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=32,
+        vocab_size=n_words,
+        max_position_embeddings=64,
+        num_labels=labels,
+    )
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(seed)
+        auto.from_config(config).save_pretrained(folder)
     return folder

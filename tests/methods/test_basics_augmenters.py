@@ -104,7 +104,7 @@ def test_a_network_reads_clean_rows_as_ever_and_mixtures_behind_them() -> None:
 
 
 def test_mixup_is_illegal_where_tokens_choose_experts() -> None:
-    assert Mixup().facts.forbids == {"hash_routed"}
+    assert Mixup().facts.forbids == {"hash_routed", "other_tokenizers"}
 
 
 @pytest.mark.parametrize(("cls", "fields"), [(WordSwap, {"share": 1.2}), (Mixup, {"alpha": 0.0})])

@@ -234,5 +234,5 @@ def test_shapes_that_cannot_be_built_are_refused(
 def test_rows_longer_than_the_positions_are_refused(
     encoder_of: Callable[..., Encoder], batch_of: Callable[..., Batch]
 ) -> None:
-    with pytest.raises(SpecError, match=r"at most 64 tokens here, but got 65"):
+    with pytest.raises(SpecError, match=r"at most 64 tokens for this model, but got 65"):
         encoder_of()(batch_of((65, 3)))

@@ -4,7 +4,7 @@ from autokd.methods.basics.augmenters import Mixup, WordSwap
 from autokd.methods.basics.objectives import HiddenMSE, Labels, Logits
 from autokd.methods.basics.optimizers import AdamW
 from autokd.methods.basics.pruning import MagnitudePruning
-from autokd.methods.basics.students import Rewind, TruncateLayers
+from autokd.methods.basics.students import LoadStudent, Rewind, TruncateLayers
 from autokd.methods.basics.training import Distil, FineTuneTeacher
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "FineTuneTeacher",
     "HiddenMSE",
     "Labels",
+    "LoadStudent",
     "Logits",
     "MagnitudePruning",
     "Mixup",

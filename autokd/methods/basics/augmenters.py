@@ -103,13 +103,14 @@ class Mixup:
     Source: Distiller, arXiv:2109.11105 (its augmentation "mixup").
     Differences: a mixed row's mask is the union of both (the released code keeps the first one's, which hides the
         longer partner's tail), its segments are its own; gold labels, where an objective reads them, are mixed too.
-        Not with hash-routed experts: a mixture of two tokens has no token id.
+        Not with hash-routed experts: a mixture of two tokens has no token id. Not where teacher and student have
+        different tokenizers: they would mix different places of two texts.
     """
 
     kind: ClassVar[str] = "augmenter"
     source: ClassVar[str] = "2109.11105"
     version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts(needs=frozenset({"text"}), forbids=frozenset({"hash_routed"}))
+    facts: ClassVar[Facts] = Facts(needs=frozenset({"text"}), forbids=frozenset({"hash_routed", "other_tokenizers"}))
     factor: ClassVar[float] = 2.0
 
     alpha: float = 0.4

@@ -15,8 +15,8 @@ from autokd.core.errors import SpecError
 from autokd.engine import losses
 from autokd.methods.basics import checks
 from autokd.methods.basics.pairs import PAIRINGS, layer_pairs
-from autokd.models.elastic import shape_of
 from autokd.models.linear import Linear, initialise
+from autokd.models.slots import shape_of_slot
 
 _STUDENT = frozenset({"student"})
 _BOTH = frozenset({"student", "teacher"})
@@ -26,7 +26,8 @@ _BOTH = frozenset({"student", "teacher"})
 class Labels:
     """The task's own loss on gold labels.
 
-    What: cross-entropy for classes, squared error for regression; under mixup the mixed targets.
+    What: cross-entropy for classes, squared error for regression; under mixup the mixed targets. Rows without a
+        label, which only the teacher labels, are left out.
     Equation: ``-mean_b sum_c y_bc log softmax(z_b)_c``, or ``mean_b (z_b - y_b)^2``
     Symbols: weight: of this term in the loss.
     Source: common practice.
@@ -64,11 +65,14 @@ class LabelsTerm(LossTerm):
 
 
 def task_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """The mean loss of logits [batch, n_outputs] on the batch's gold targets; one output means regression."""
-    targets = batch.targets(logits.shape[1])
+    """The mean loss of logits [batch, n_outputs] on the batch's gold targets; one output means regression.
+
+    Rows without a label do not count, neither in the sum nor in the mean.
+    """
+    targets, labelled = batch.targets(logits.shape[1]), batch.labelled()
     if logits.shape[1] == 1:
-        return losses.mean_squared_error(logits, targets)
-    return losses.target_cross_entropy(logits, targets)
+        return losses.target_squared_error(logits, targets, labelled)
+    return losses.target_cross_entropy(logits, targets, labelled)
 
 
 def symmetric_kl(student: Tensor, teacher: Tensor, temperature: float, tau_squared: bool) -> Tensor:
@@ -170,7 +174,7 @@ class HiddenMSE:
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
     version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts(needs=_BOTH)
+    facts: ClassVar[Facts] = Facts(needs=_BOTH, forbids=frozenset({"other_tokenizers"}))
 
     layers: str = "skip"
     weight: float = 1.0
@@ -180,7 +184,7 @@ class HiddenMSE:
         checks.number(self, "weight", 0)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
-        teacher, student = shape_of(models["teacher"]), shape_of(models["student"])
+        teacher, student = shape_of_slot(models["teacher"]), shape_of_slot(models["student"])
         term = HiddenMSETerm(
             layer_pairs(self.layers, teacher.depth, student.depth), student.hidden, teacher.hidden, self.weight
         )

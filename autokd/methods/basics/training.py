@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar, cast
+from typing import ClassVar
 
 from torch import nn
 
 from autokd.contracts import (
     TRAINING_FACTOR,
+    BaseModel,
     BatchTransformer,
     Context,
     Cost,
@@ -27,12 +28,12 @@ from autokd.contracts import (
 )
 from autokd.engine.evaluate import score_rows
 from autokd.engine.loop import LoopOptions, Teacher, train
+from autokd.engine.same_rows import SameRows
 from autokd.engine.teacher import LiveTeacher, TeacherOutputs
 from autokd.methods.basics import checks
 from autokd.methods.basics.objectives import Labels, Logits
 from autokd.methods.basics.optimizers import AdamW
-from autokd.models.encoder import Encoder
-from autokd.models.slots import build, encoder_slot
+from autokd.models.slots import build, slot_like
 
 
 def _score(slot: Slot, ctx: Context) -> Callable[[nn.Module], float]:
@@ -67,18 +68,20 @@ class FineTuneTeacher:
 
     What: the base model with a fresh classification head trains on gold labels; the result is the slot ``teacher``
         and, for methods that change the teacher later, ``dense_teacher``. Trials with equal fields share one teacher.
+        A classifier that already has this task's labels (or, for regression, its one output) is only evaluated.
     Equation: the task's loss, see Labels; learning rate linearly up for ``warmup_share`` of the steps, then down to 0.
-    Symbols: model: name of the base model, ``auto`` the study's first; epochs, batch_size, optimizer, warmup_share;
-        clip_norm: bound on the gradient's norm; dropout: rate, nothing for the model's own; freeze_embeddings.
+    Symbols: model: name of the base model (any encoder or text classifier), ``auto`` the study's first; epochs,
+        batch_size, optimizer, warmup_share; clip_norm: bound on the gradient's norm; dropout: rate, nothing for the
+        model's own; freeze_embeddings.
     Source: common practice (BERT, arXiv:1810.04805).
     Differences: the last epoch's weights are kept; always replicate 0, so that all seeds of a study share it.
     """
 
     kind: ClassVar[str] = "stage"
     source: ClassVar[str] = "1810.04805"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shared: ClassVar[bool] = True
-    facts: ClassVar[Facts] = Facts(gives=frozenset({"teacher", "dense_teacher"}))
+    facts: ClassVar[Facts] = Facts(gives=frozenset({"teacher", "dense_teacher", "encoder_teacher"}))
 
     model: str = "auto"
     epochs: float = 3.0
@@ -92,9 +95,19 @@ class FineTuneTeacher:
     def __post_init__(self) -> None:
         _check_loop(self)
 
+    def facts_with(self, base: BaseModel) -> Facts:
+        """What a teacher from this model can do, and how it splits texts."""
+        gives = {"teacher", "dense_teacher", f"teacher_tokenizer:{base.tokenizer}"}
+        if base.is_encoder:
+            return Facts(gives=frozenset({*gives, "encoder_teacher"}))
+        return Facts(gives=frozenset(gives), drops=frozenset({"encoder_teacher"}))
+
     def run(self, models: Models, ctx: Context) -> Models:
         ctx = replace(ctx, seeds=replace(ctx.seeds, replicate=0))
         base = ctx.base(self.model, ctx.seeds)
+        if ctx.describe(self.model).is_tuned:
+            ctx.report(0, _score(base, ctx)(build(base).to(ctx.device)))
+            return models.with_slots(teacher=base, dense_teacher=base)
         trained = train(
             build(base),
             [Labels().build(models, ctx)],
@@ -104,12 +117,16 @@ class FineTuneTeacher:
             ctx.rows("train", base),
             score=_score(base, ctx),
         )
-        teacher = encoder_slot(cast(Encoder, trained), base.tokenizer)
+        teacher = slot_like(trained, base)
         return models.with_slots(teacher=teacher, dense_teacher=teacher)
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
-        macs = TRAINING_FACTOR * self.epochs * sizes.rows * sizes.teacher.macs(sizes.length)
-        return Cost(macs), replace(sizes, dense_teacher=sizes.teacher)
+        """Nothing for a model that is only evaluated."""
+        teacher = sizes.bases.get(self.model, sizes.teacher)
+        after = replace(sizes, teacher=teacher, dense_teacher=teacher)
+        if self.model in sizes.tuned:
+            return Cost(0.0), after
+        return Cost(TRAINING_FACTOR * self.epochs * sizes.rows * teacher.macs(sizes.length)), after
 
 
 @dataclass(frozen=True)
@@ -117,6 +134,7 @@ class Distil:
     """Trains the student on a weighted sum of objectives.
 
     What: one run of the training loop over the (expanded) training rows. With Labels alone it is plain fine-tuning.
+        Where an objective reads the teacher, the task's unlabelled rows are trained on as well.
     Equation: ``L = sum_k weight_k * L_k``; learning rate linearly up for ``warmup_share`` of the steps, then down to 0.
     Symbols: objectives: the terms; hooks: act after each step (pruning); augmenters: add rows once or change each
         batch, in this order; optimizer; sampler: which rows a step sees, nothing for shuffled length buckets; epochs:
@@ -183,25 +201,35 @@ class Distil:
             teacher=self._teacher(models, rows, ctx, _union(asked)) if asked else None,
             score=_score(student, ctx),
         )
-        return models.with_slots(student=encoder_slot(cast(Encoder, trained), student.tokenizer))
+        return models.with_slots(student=slot_like(trained, student))
 
     def _teacher(self, models: Models, rows: Rows, ctx: Context, wants: Wants) -> Teacher:
         """Outputs of the teacher that all trials share stay in the common cache, those of a trial's own with its loop.
 
-        Where batches are transformed nothing could be read from a cache.
+        The teacher reads the same rows by its own tokenizer. Where batches are transformed nothing could be read from
+        a cache.
         """
         slot = models["teacher"]
+        own = rows if slot.tokenizer == models["student"].tokenizer else self._rows(slot, ctx)
+        seen = SameRows(rows, own)
         if self._transformers:
-            return LiveTeacher(slot, ctx, wants)
+            return LiveTeacher(slot, ctx, wants, seen)
         shared = "dense_teacher" in models and models["dense_teacher"].content == slot.content
-        return TeacherOutputs(slot, rows, ctx if shared else replace(ctx, cache=ctx.folder), wants)
+        return TeacherOutputs(slot, own, ctx if shared else replace(ctx, cache=ctx.folder), wants, seen=seen)
 
-    def _rows(self, student: Slot, ctx: Context) -> Rows:
-        """The training rows, those that augmenters add included."""
+    @property
+    def _reads_teacher(self) -> bool:
+        return any("teacher" in term.facts.needs for term in self.objectives)
+
+    def _rows(self, slot: Slot, ctx: Context) -> Rows:
+        """The rows to train on, tokenised for a slot: those without labels where a teacher labels them, then what
+        augmenters add to them all."""
         task = ctx.task
+        if task.unlabelled is not None and self._reads_teacher:
+            task = task.with_train(task.train.plus(task.unlabelled))
         for expander in self._expanders:
             task = expander.expand(task, ctx.seeds)
-        return ctx.rows("train", student) if task is ctx.task else ctx.encode(task.train, student)
+        return ctx.rows("train", slot) if task is ctx.task else ctx.encode(task.train, slot)
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
         """The student's training, the objectives' and hooks' own products, and the teacher's passes.
@@ -210,7 +238,7 @@ class Distil:
         """
         if sizes.student is None:
             return Cost(0.0, known=False), sizes
-        rows, factor = float(sizes.rows), 1.0
+        rows, factor = float(sizes.rows + (sizes.unlabelled if self._reads_teacher else 0)), 1.0
         for expander in self._expanders:
             rows *= expander.factor
         for transformer in self._transformers:
@@ -218,7 +246,7 @@ class Distil:
         per_row = sizes.student.macs(sizes.length) + sum(term.cost(sizes) for term in self.objectives)
         macs = TRAINING_FACTOR * self.epochs * rows * factor * per_row
         macs += self.epochs * rows / self.batch_size * sum(hook.cost(sizes) for hook in self.hooks)
-        if any("teacher" in term.facts.needs for term in self.objectives):
+        if self._reads_teacher:
             passes = self.epochs * factor if self._transformers else 1.0
             macs += passes * rows * sizes.teacher.macs(sizes.length)
         return Cost(macs), sizes
