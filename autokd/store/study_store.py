@@ -189,7 +189,10 @@ class StudyStore:
         A complete trial that lacks a finite value for an objective is told as failed and says so. Raises
         StorageError for a trial that is not running.
         """
-        record = replace(self._open_record(number), state=state, ended=iso(datetime.now(UTC)), **clean(changes))
+        before = self._open_record(number)
+        if state != "failed":  # an error that is there is an earlier sitting's, whose end could not be written
+            changes["error"] = ""
+        record = replace(before, state=state, ended=iso(datetime.now(UTC)), **clean(changes))
         values = objective_values(self._settings.objectives, record.values) if state == "complete" else None
         if state == "complete" and values is None:
             given = dict(changes.get("values", record.values))
@@ -199,7 +202,7 @@ class StudyStore:
         with reported(self._storage):
             for key, value in constraints.items():
                 self._backend.set_trial_system_attr(self._ids[number], key, value)
-            self._write_trial(number, end_attributes(record))
+            self._write_trial(number, {**({"error": ""} if before.error else {}), **end_attributes(record)})
             self._backend.set_trial_state_values(self._ids[number], _ENDED[record.state], values)
         return self._keep(record)
 

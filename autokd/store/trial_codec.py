@@ -106,8 +106,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
         params=dict(trial.params),
         values=attributes.get("metrics", {}),
         constraints={name: value for name, value in trial.constraints.items() if name != OUTSIDE},
-        # An error that was written without the state behind it (a full disk) is not the trial's: it will go on.
-        error=attributes.get("error", "") if state == "failed" else "",
+        error=attributes.get("error", ""),
         started=iso(trial.datetime_start),
         **plan,
         **outcome,

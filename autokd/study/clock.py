@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Forward:
-    """Seconds that pass on ``clock``. Where that one jumps back, time goes on from where it was: nothing is refunded."""
+    """Seconds that pass on ``clock``. Where that one jumps back, time goes on from where it was."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

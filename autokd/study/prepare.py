@@ -31,7 +31,9 @@ from autokd.space.library import find_space
 from autokd.store.files import DEFAULT_STORAGE, make_root
 from autokd.store.summaries import list_studies
 from autokd.study import machine
+from autokd.study.appraise import PipelineAppraiser
 from autokd.study.base_models import find_base_models, require_legal, with_teachers
+from autokd.study.feasible import require_feasible
 from autokd.study.latency_asked import find_latency
 from autokd.study.places import Places
 from autokd.study.seats import find_seats
@@ -138,6 +140,7 @@ def prepare(request: Request) -> Prepared:
     )
     cut = f"Texts are cut at {max_length} tokens: a model reads no more (asked for: {request.max_length})."
     notes = (*task.notes, *models.notes, *seats.notes, *told, *([cut] if max_length < request.max_length else []))
+    require_feasible(settings, space, PipelineAppraiser(settings, places.cache))
     return Prepared(settings, space, notes)
 
 

@@ -259,3 +259,20 @@ def test_a_study_remembers_where_its_files_are(storage: str, settings: StudySett
     assert reopened(store).files == store.files
     assert reopened(store).artifacts == str(store.files)
     assert StudyStore.open(storage, settings.study, "/moved").files == Path("/moved")
+
+
+def test_an_error_that_was_written_without_an_end_goes_when_the_trial_ends_well(
+    store: StudyStore, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = store.start(PIPELINE, PARAMS)
+    monkeypatch.setattr(store._backend, "set_trial_state_values", _no_room)
+    with pytest.raises(StorageError, match="the disk is full"):
+        store.finish(number, "failed", error="the disk is full")
+    again = StudyStore.open(storage, store.settings.study)
+    assert again.records()[number].state == "running"
+    assert again.finish(number, values=VALUES).error == ""
+    assert StudyStore.open(storage, store.settings.study).records()[number].error == ""
+
+
+def _no_room(*arguments: object) -> None:
+    raise OSError(28, "No space left on device")
