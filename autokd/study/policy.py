@@ -165,7 +165,8 @@ def _confirming(now: Situation) -> Decision:
         if needed <= purse.free or begun:
             return Run(check, cap=_with_overdraft(purse))
         if check.vital and now.purse.left > 0:
-            return Run(check, cap=_with_overdraft(now.purse))
+            # Even what a result cannot do without leaves room for deploying it, where there is room for both.
+            return Run(check, cap=_with_overdraft(purse if purse.left > 0 else now.purse))
     if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
         return Try(purse.free, cap=purse.left)
     if now.running:

@@ -181,6 +181,12 @@ def test_a_vital_run_goes_before_deploying() -> None:
     assert decide(now) == Run(vital, cap=pytest.approx(50.0))
 
 
+def test_a_vital_run_leaves_room_for_deploying_where_there_is_room_for_both() -> None:
+    vital = check(50.0, vital=True)
+    now = situation(confirming=True, purse=Purse(1000.0, 940.0), deploys=1, deploy_cost=40.0, checks=(vital,))
+    assert decide(now) == Run(vital, cap=pytest.approx(50.0))  # 1000 - 940 - 40, and the usual 3 % beyond
+
+
 def test_deploying_may_overdraw_a_little_but_not_more() -> None:
     ending = {"confirming": True, "closed": True, "deploys": 1, "deploy_cost": 40.0}
     assert decide(situation(**ending, purse=Purse(1000.0, 1029.0))) == Deploy()
