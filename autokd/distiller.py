@@ -16,10 +16,11 @@ from autokd.core.task import Task
 from autokd.engine.precision import best_precision
 from autokd.models.assets import copy_asset, find_model
 from autokd.models.bases import describe, readable_length
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_ready, run_job
 from autokd.runner.workspace import job_device
+from autokd.tasks.frozen import FILE as FROZEN
 from autokd.tasks.frozen import freeze
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class Distiller:
         Raises SpecError for an illegal pipeline, TrainingError where training fails.
         """
         load_files([Path(path) for path in self.method_files])
-        trust(self.trust_remote_code)
+        with trusting(self.trust_remote_code):
+            return self._fit(task, output, report)
+
+    def _fit(self, task: Task, output: str | Path | None, report: Callable[[Progress], None]) -> Student:
         folder = Path(output) if output is not None else Path(tempfile.mkdtemp(prefix="autokd-"))
         spec = self._spec(task, folder / "work")
         kinds: tuple[JobKind, ...] = ("prefix", "confirm")
@@ -117,7 +121,7 @@ class Distiller:
             assets[name] = str(place.resolve())
         pipeline.check(task_facts(task), bases)
         frozen = work / "tasks" / digest([task.content, task.metric])
-        if not frozen.exists():
+        if not (frozen / FROZEN).is_file():
             freeze(task, frozen)
         return TrialSpec(
             pipeline=pipeline.to_json(),

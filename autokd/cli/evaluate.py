@@ -38,7 +38,7 @@ from autokd.cli.suggest import Choice
     "--seed", default=0, show_default=True, type=int, help="Decides the rows of splits that the data do not have."
 )
 @options.as_json
-def evaluate(checkpoint: Path, split: str, batch_size: int, seed: int, as_json: bool, **given: Any) -> None:
+def evaluate(checkpoint: Path, split: str, batch_size: int | None, seed: int, as_json: bool, **given: Any) -> None:
     """Score a checkpoint (a folder of the form hf, onnx or onnx-int8) on labelled data.
 
     Prints the score with a 95 % interval over examples. Classes are matched by their names.

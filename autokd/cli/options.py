@@ -65,7 +65,7 @@ runtime = click.option(
 )
 threads = click.option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: all cores]")
 batch_size = click.option(
-    "--batch-size", default=32, show_default=True, type=click.IntRange(min=1), help="Texts at a time."
+    "--batch-size", type=click.IntRange(min=1), help="Texts at a time. [default: 64; 1 for int8, as in records]"
 )
 trust_remote_code = click.option(
     "--trust-remote-code", is_flag=True, help="Run code that a model brings along. Only for models that you trust."

@@ -60,7 +60,7 @@ def predict(
     form: str | None,
     text_column: str | None,
     text_pair_column: str | None,
-    batch_size: int,
+    batch_size: int | None,
     **given: Any,
 ) -> None:
     """Predict labels for texts with a checkpoint (a folder of the form hf, onnx or onnx-int8).

@@ -82,9 +82,11 @@ def labels_of(folder: Path) -> tuple[str, ...]:
     """Class names in the order of the logits, ``()`` for regression (or a single output, which transformers takes so).
 
     Where the configuration names none they are ``LABEL_0`` and so on, two unless it says how many, as transformers has
-    it. Raises DataError for names that are not numbered from 0.
+    it. Raises DataError for names that are not numbered from 0, and for models that give several labels at once.
     """
     config = read_json(folder)
+    if config.get("problem_type") == "multi_label_classification":
+        raise DataError(f"a classifier gives each text one label, but {str(folder)!r} is multi_label_classification.")
     names: Any = config.get("id2label")
     if names is None:
         names = {str(i): f"LABEL_{i}" for i in range(int(config.get("num_labels") or 2))}
@@ -97,11 +99,12 @@ def labels_of(folder: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model can read: token ids and segment ids below these numbers, and that many tokens."""
+    """What a model can read: token ids and segment ids below these numbers, and that many tokens; its padding's id."""
 
     vocabulary: int
     positions: int
     token_types: int
+    pad_id: int = 0
 
 
 def limits_of(folder: Path) -> Limits:
@@ -113,13 +116,14 @@ def limits_of(folder: Path) -> Limits:
         if config.get("model_type") in FAMILIES:
             return _limits_of(shape_of(config, 1))
         positions = int(config.get("max_position_embeddings") or _FEW_POSITIONS)
-        return Limits(int(config["vocab_size"]), positions, max(1, int(config.get("type_vocab_size") or 1)))
+        types, pad_id = max(1, int(config.get("type_vocab_size") or 1)), int(config.get("pad_token_id") or 0)
+        return Limits(int(config["vocab_size"]), positions, types, pad_id)
     except (KeyError, TypeError, ValueError, SpecError) as error:
         raise DataError(f"a model's config.json tells its vocabulary, but {str(folder)!r} does not: {error}") from error
 
 
 def _limits_of(shape: EncoderShape) -> Limits:
-    return Limits(shape.vocabulary, shape.positions, max(1, shape.token_types))
+    return Limits(shape.vocabulary, shape.positions, max(1, shape.token_types), shape.pad_id)
 
 
 def is_own(folder: Path) -> bool:

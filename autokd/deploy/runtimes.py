@@ -23,6 +23,7 @@ from autokd.models.remote import code_refused
 
 Inputs = Mapping[str, np.ndarray]
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_BATCH = 64
 _KINDS = {"onnx": "onnx", "onnx-int8": "onnx-int8", "torch": "hf", "torch-bf16": "hf"}
 
 
@@ -35,6 +36,7 @@ class Runtime(Protocol):
     vocabulary: int
     positions: int
     token_types: int
+    pad_id: int
     names: tuple[str, ...]
 
     def run(self, inputs: Inputs) -> np.ndarray:
@@ -43,8 +45,12 @@ class Runtime(Protocol):
         ``input_ids, attention_mask, token_type_ids`` may all be given; what the model does not read is left out.
         """
 
-    def logits(self, rows: Rows, batch_size: int = 64) -> np.ndarray:
-        """Logits [n_rows, n_outputs], float32, in row order."""
+    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+        """Logits [n_rows, n_outputs], float32, in row order.
+
+        ``batch_size`` None: 64 rows at a time, but int8 models one by one. They scale activations over a whole batch,
+        padding included, so that only a row on its own has logits that do not depend on its company.
+        """
 
 
 def open_runtime(name: str, folder: Path, *, threads: int = 1, trust_remote_code: bool = False) -> Runtime:
@@ -89,9 +95,13 @@ def random_inputs(vocabulary: int, batch: int, length: int, seed: int = 0) -> di
     return {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
 
 
-def as_inputs(batch: Batch) -> dict[str, np.ndarray]:
-    """A batch as the tokenizer's outputs, each [batch, length]."""
-    return dict(zip(_INPUTS, (batch.ids.numpy(), batch.mask.numpy(), batch.types.numpy()), strict=True))
+def as_inputs(batch: Batch, pad_id: int = 0) -> dict[str, np.ndarray]:
+    """A batch as the tokenizer's outputs, each [batch, length], padded with the model's own id.
+
+    Decoders need that: they read the last token that is not padding, whatever the mask says.
+    """
+    ids = batch.ids.masked_fill(batch.mask == 0, pad_id)
+    return dict(zip(_INPUTS, (ids.numpy(), batch.mask.numpy(), batch.types.numpy()), strict=True))
 
 
 def first_word(vocabulary: int) -> int:
@@ -141,6 +151,7 @@ class OnnxRuntime:
         self.name, self.threads = name, threads
         limits = limits_of(folder)
         self.vocabulary, self.positions, self.token_types = limits.vocabulary, limits.positions, limits.token_types
+        self.pad_id = limits.pad_id
         self._session = session(folder / "model.onnx", threads)
         self.names = tuple(value.name for value in self._session.get_inputs())
 
@@ -148,8 +159,9 @@ class OnnxRuntime:
         found: np.ndarray = self._session.run(["logits"], {name: inputs[name] for name in self.names})[0]
         return found
 
-    def logits(self, rows: Rows, batch_size: int = 64) -> np.ndarray:
-        return _logits(self, rows, batch_size)
+    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+        """As ``Runtime.logits``."""
+        return _logits(self, rows, batch_size or (1 if self.name == "onnx-int8" else _BATCH))
 
 
 class TorchRuntime:
@@ -159,6 +171,7 @@ class TorchRuntime:
         self.name, self.threads = name, threads
         limits = limits_of(folder)
         self.vocabulary, self.positions, self.token_types = limits.vocabulary, limits.positions, limits.token_types
+        self.pad_id = limits.pad_id
         self._model = load_classifier(folder, trust_remote_code)
         if name == "torch-bf16":
             self._model = self._model.to(torch.bfloat16)
@@ -171,14 +184,15 @@ class TorchRuntime:
             found: np.ndarray = self._model(**tensors).logits.float().numpy()
         return found
 
-    def logits(self, rows: Rows, batch_size: int = 64) -> np.ndarray:
-        return _logits(self, rows, batch_size)
+    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+        """As ``Runtime.logits``."""
+        return _logits(self, rows, batch_size or (1 if self.name == "onnx-int8" else _BATCH))
 
 
 def _logits(runtime: Runtime, rows: Rows, batch_size: int) -> np.ndarray:
     parts, places = [], []
     for batch in scoring_batches(rows, batch_size):
-        parts.append(runtime.run(as_inputs(batch)))
+        parts.append(runtime.run(as_inputs(batch, runtime.pad_id)))
         places.append(batch.rows.numpy())
     joined = np.concatenate(parts)
     found = np.empty(joined.shape, dtype=np.float32)

@@ -16,6 +16,7 @@ from autokd.deploy.runtimes import Runtime, default_runtime, open_runtime
 from autokd.engine.tokens import encode
 from autokd.measure.intervals import interval
 from autokd.measure.metrics import METRICS, find_metric
+from autokd.models.remote import trusting
 
 SPLITS = ("train", "valid", "test", "all")
 _NAMELESS = "LABEL_"  # how transformers calls classes that were given no names
@@ -32,6 +33,7 @@ class Model:
     runtime: Runtime
     labels: tuple[str, ...]
     max_length: int
+    trust_remote_code: bool = False
 
     @property
     def problem(self) -> Problem:
@@ -39,7 +41,8 @@ class Model:
 
     def rows(self, split: Split) -> Rows:
         """The texts as the model's own tokenizer cuts them."""
-        return encode(split, self.folder, self.max_length, self.problem)
+        with trusting(self.trust_remote_code):
+            return encode(split, self.folder, self.max_length, self.problem)
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,11 @@ def open_model(
     """
     name = runtime or default_runtime(folder)
     opened = open_runtime(name, folder, threads=threads, trust_remote_code=trust_remote_code)
-    return Model(folder, opened, labels_of(folder), min(max_length, opened.positions))
+    return Model(folder, opened, labels_of(folder), min(max_length, opened.positions), trust_remote_code)
 
 
 def predict(
-    model: Model, text_a: Sequence[str], text_b: Sequence[str] | None = None, *, batch_size: int = 32
+    model: Model, text_a: Sequence[str], text_b: Sequence[str] | None = None, *, batch_size: int | None = None
 ) -> Predicted:
     """What the model says of each text (or pair of texts), in their order. Raises DataError for no text at all."""
     pairs = None if text_b is None else tuple(text_b)
@@ -104,7 +107,7 @@ def predict(
     return Predicted(model.labels, _softmax(logits), None)
 
 
-def evaluate(model: Model, task: Task, split: str = "test", *, batch_size: int = 32) -> Scored:
+def evaluate(model: Model, task: Task, split: str = "test", *, batch_size: int | None = None) -> Scored:
     """Score the model on a split of a task (``all``: every labelled row), by the task's metric.
 
     Classes are matched by name, in whatever order the model has them. Raises DataError where the data hold a class

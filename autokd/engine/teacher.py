@@ -90,7 +90,10 @@ class TeacherOutputs:
         if self.live:
             seen = self._live.for_batch(batch)
             return Outputs(logits, seen.mask, seen.hidden, seen.attention)
-        return Outputs(logits, batch.mask, self._read_hidden(self._seen.of(batch)) if self._cached_hidden else {})
+        if not self._cached_hidden:
+            return Outputs(logits, batch.mask, {})
+        taught = self._seen.of(batch)
+        return Outputs(logits, taught.mask, self._read_hidden(taught))
 
     def _read_hidden(self, batch: Batch) -> Mapping[int, Tensor]:
         mask = batch.mask.cpu()

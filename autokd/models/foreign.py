@@ -150,8 +150,9 @@ def load_foreign(folder: Path, n_outputs: int, seeds: Seeds, labels: Sequence[st
 
 def _load(folder: Path, n_outputs: int) -> Any:
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model, told = AutoModelForSequenceClassification.from_pretrained(
             folder,
+            output_loading_info=True,
             num_labels=n_outputs,
             ignore_mismatched_sizes=True,
             use_safetensors=True,
@@ -162,6 +163,19 @@ def _load(folder: Path, n_outputs: int) -> Any:
     except (OSError, ValueError, ImportError, RuntimeError, AttributeError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise SpecError(f"a teacher must load in transformers, but {str(folder)!r} does not: {why}") from error
+    _refuse_half(model, told, folder)
+    return model
+
+
+def _refuse_half(model: Any, told: Mapping[str, Any], folder: Path) -> None:
+    """Only what stands on top of the encoder may be missing, or of another size: a head is drawn, a body never."""
+    wrong = [*told["missing_keys"], *(key if isinstance(key, str) else key[0] for key in told["mismatched_keys"])]
+    body = sorted(key for key in wrong if key.startswith(f"{model.base_model_prefix}.") and "pooler" not in key)
+    if body:
+        raise SpecError(
+            f"a teacher's checkpoint holds the weights of its encoder, but {str(folder)!r} lacks {', '.join(body[:3])}"
+            f"{' and more' if len(body) > 3 else ''}."
+        )
 
 
 def _make(config: Mapping[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from autokd.core.errors import UsageError
@@ -9,13 +11,18 @@ from autokd.core.errors import UsageError
 _TRUSTED: ContextVar[bool] = ContextVar("trust_remote_code", default=False)
 
 
-def trust(trusted: bool) -> None:
-    """Say for what follows in this thread whether a checkpoint's own code may run (``--trust-remote-code``)."""
-    _TRUSTED.set(trusted)
+@contextmanager
+def trusting(trusted: bool) -> Iterator[None]:
+    """Within, a checkpoint's own code may run or not (``--trust-remote-code``); afterwards it is as it was before."""
+    before = _TRUSTED.set(trusted)
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(before)
 
 
 def is_trusted() -> bool:
-    """Whether a checkpoint's own code may run now; not unless ``trust`` said so."""
+    """Whether a checkpoint's own code may run now; only within ``trusting(True)``."""
     return _TRUSTED.get()
 
 

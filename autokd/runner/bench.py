@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from autokd.core.errors import AutokdError
 from autokd.core.job import Job, Outcome
 from autokd.core.latency import LatencySpec
 from autokd.deploy.forms import add_int8, add_onnx
@@ -29,7 +30,7 @@ def run_latency(job: Job) -> Outcome:
     bench = Bench(job)
     runtime = bench.ships
     timings = bench.timed({runtime: bench.forms.open(runtime, bench.spec.threads)}, SECONDS)
-    return Outcome("complete", 0.0, values=bench.speed(timings, runtime))
+    return Outcome("complete", 0.0, values=bench.speed(timings, runtime), notes=bench.teachers[1])
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,16 @@ class Bench:
 
     def timed(self, students: Mapping[str, Runtime], seconds: float) -> dict[str, Timing]:
         """Time students by runtime, in turns with the teacher in the study's runtime and in torch."""
-        beside = dict.fromkeys((usable(self.spec.runtime), "torch"))
-        teachers = {_TEACHER + name: self._teacher(name) for name in beside}
+        teachers = {_TEACHER + name: teacher for name, teacher in self.teachers[0].items()}
         length = self.spec.length
         assert isinstance(length, int)  # jobs carry it in tokens
         return measure({**students, **teachers}, batch=self.spec.batch, length=length, seconds=seconds)
 
     def speed(self, timings: Mapping[str, Timing], runtime: str) -> dict[str, float]:
         """The student's latency in a runtime, and the teacher's: in the study's runtime, or both in torch."""
-        beside = "torch" if runtime.startswith("torch") else usable(self.spec.runtime)
+        beside = usable(self.spec.runtime)
+        if runtime == "torch" or _TEACHER + beside not in timings:
+            beside = "torch"
         own, teacher = timings[runtime], timings[_TEACHER + beside]
         return {
             "latency_ms": own.median_ms,
@@ -83,6 +85,18 @@ class Bench:
             "teacher_latency_p90_ms": teacher.p90_ms,
             "speedup": teacher.median_ms / own.median_ms,
         }
+
+    @cached_property
+    def teachers(self) -> tuple[dict[str, Runtime], tuple[str, ...]]:
+        """The teacher in the study's runtime and in torch, and a note where it has no form for the former."""
+        found, notes = {"torch": self._teacher("torch")}, []
+        beside = usable(self.spec.runtime)
+        if beside != "torch":
+            try:
+                found[beside] = self._teacher(beside)
+            except AutokdError as error:
+                notes.append(f"The teacher is timed in torch, because it has no form for the runtime {beside}: {error}")
+        return found, tuple(notes)
 
     def _teacher(self, runtime: str) -> Runtime:
         trust = self.job.spec.trust_remote_code

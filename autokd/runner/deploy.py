@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import Job, Outcome
+from autokd.core.json_files import write_json
 from autokd.core.latency import RUNTIMES
 from autokd.core.task import Task
 from autokd.deploy.card import CardFacts, CardForm, write_card
@@ -30,24 +32,26 @@ SECONDS = 12.0  # of timing four forms and the teacher
 def run_deploy(job: Job) -> Outcome:
     """Make, score and time the forms of the checkpoint in the job's folder.
 
-    A form that cannot be made is left out with a note; what the pipeline ships in must be made. Forms that an earlier
-    sitting made are kept.
+    A form that cannot be made is left out with a note; what the pipeline ships in must be made. Forms and scores
+    that an earlier sitting made are kept.
     """
     bench, watch = Bench(job), Watch(Path(job.folder), job.deadline_seconds)
     values: dict[str, float] = {}
     students: dict[str, Runtime] = {}
-    notes = [onnx_missing()]
+    notes = [onnx_missing(), *bench.teachers[1]]
     for runtime in _runtimes(bench):
         if watch.should_pause():
             raise Paused
         try:
-            students[runtime] = bench.forms.open(runtime, bench.spec.threads)
-        except AutokdError as error:
+            student = bench.forms.open(runtime, bench.spec.threads)
+            values |= _scores(bench, runtime, student)
+        except Exception as error:  # libraries of other forms have errors of their own; the float model is not lost
             if runtime == _form_runtime(bench):
                 raise
-            notes.append(f"{Path(job.folder).name}: no form for the runtime {runtime}: {error}")
+            told = str(error) if isinstance(error, AutokdError) else f"{type(error).__name__}: {error}"
+            notes.append(f"{Path(job.folder).name}: no form for the runtime {runtime}: {told.splitlines()[0][:300]}")
             continue
-        values |= _scores(bench, runtime, students[runtime])
+        students[runtime] = student
     if watch.should_pause():
         raise Paused
     timings = bench.timed(students, SECONDS)
@@ -108,10 +112,15 @@ def _form_runtime(bench: Bench) -> str:
 
 
 def _scores(bench: Bench, runtime: str, student: Runtime) -> dict[str, float]:
-    return {
-        f"{runtime}/{split}_score": bench.forms.score(student, split, f"{split}-{runtime}")[0]
-        for split in ("valid", "test")
-    }
+    """The scores on both splits. They are kept in the folder: one that is scored for hours goes on where it stopped."""
+    path = bench.forms.folder / "deploy.scores.json"
+    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    for split in ("valid", "test"):
+        name = f"{runtime}/{split}_score"
+        if name not in known:
+            known[name] = bench.forms.score(student, split, f"{split}-{runtime}")[0]
+            write_json(path, known)
+    return {name: score for name, score in known.items() if name.startswith(f"{runtime}/")}
 
 
 def _card_form(runtime: str, values: Mapping[str, float]) -> CardForm:

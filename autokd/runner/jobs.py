@@ -19,7 +19,7 @@ from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.json_files import write_json, write_text
 from autokd.engine.precision import set_threads
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.runner import trial
 from autokd.runner.bench import run_latency
 from autokd.runner.deploy import run_deploy
@@ -46,8 +46,8 @@ def run_job(job: Job, report: Report) -> Outcome:
             return done
         set_threads(job.threads)
         load_files([Path(path) for path in job.spec.method_files])
-        trust(job.spec.trust_remote_code)
-        outcome = _timed(_run(job, report), job, clock)
+        with trusting(job.spec.trust_remote_code):
+            outcome = _timed(_run(job, report), job, clock)
         if outcome.state == "complete":
             write_json(folder / f"{job.kind}.result.json", outcome.to_json())
         return outcome

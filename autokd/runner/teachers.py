@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 from autokd.contracts import Slot
 from autokd.models.export import save_pretrained
 from autokd.models.folders import atomic_folder
+from autokd.models.remote import is_trusted
 from autokd.models.slots import ENCODER, build
 from autokd.runner.workspace import Workspace
 
@@ -30,4 +31,6 @@ def _save_foreign(teacher: Slot, folder: Path) -> None:
     network = build(teacher)
     with atomic_folder(folder) as work:
         network.get_submodule("model").save_pretrained(work)  # type: ignore[operator]
-        AutoTokenizer.from_pretrained(teacher.tokenizer, local_files_only=True).save_pretrained(work)
+        trusted = is_trusted()
+        tokenizer = AutoTokenizer.from_pretrained(teacher.tokenizer, local_files_only=True, trust_remote_code=trusted)
+        tokenizer.save_pretrained(work)

@@ -19,6 +19,7 @@ from autokd.study.shapes import teacher_of
 
 _TRIES = 3  # a deployment whose worker dies, or that is not done in its time, is started this often
 _MARGIN = 1.1  # deployments of one study take nearly equal time
+_FOUND = 1.0  # device seconds below which a deployment cannot have been made
 _LONGEST = 10.0  # a deployment may take this many times its forecast
 
 
@@ -31,8 +32,12 @@ class Deploying:
 
     @property
     def cost_each(self) -> float:
-        """Forecast device seconds of one deployment: the mean of those that are done, before that a measured guess."""
-        took = [made["device_seconds"] for made in self._parts.memory.deployed.values() if not made["error"]]
+        """Forecast device seconds of one deployment: the mean of those that are done, before that a measured guess.
+
+        One whose result was found on disk took no time here, and says nothing.
+        """
+        made = self._parts.memory.deployed.values()
+        took = [facts["device_seconds"] for facts in made if not facts["error"] and facts["device_seconds"] >= _FOUND]
         guess = self._parts.appraiser.deploy_seconds * self._parts.maker.share
         return _MARGIN * fmean(took) if took else guess
 

@@ -11,7 +11,7 @@ from autokd import build
 from autokd.core.address import load_files
 from autokd.core.canonical import digest
 from autokd.core.errors import StorageError, UsageError
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.space import Space
 from autokd.store.study_store import StudyStore
 from autokd.study.appraise import PipelineAppraiser
@@ -42,9 +42,9 @@ def enqueue(storage: str, study: str, pipeline: Mapping[str, Any], artifacts: st
     store = StudyStore.open(storage, study, artifacts)
     settings = store.settings
     load_files([Path(path) for path in settings.method_files])
-    trust(settings.trust_remote_code)
     places = Places(store.files, settings.study)
-    resolved = PipelineAppraiser(settings, places.cache).appraise(pipeline).pipeline
+    with trusting(settings.trust_remote_code):
+        resolved = PipelineAppraiser(settings, places.cache).appraise(pipeline).pipeline
     content, queue = digest(resolved), Queue(places.queue)
     for record in store.records():
         if record.confirms is None and digest(record.pipeline) == content and not record.error.startswith(LOST):

@@ -39,8 +39,8 @@ class Measuring:
         settings = parts.store.settings
         self._wanted = needs("latency", settings.objectives, settings.constraints)
         self._waiting: list[Landed] = []
-        self._tries: Counter[str] = Counter()
-        self._broken: dict[str, str] = {}
+        self._tries: Counter[tuple[str, str]] = Counter()  # by shape and teacher, beside which it is timed
+        self._broken: dict[tuple[str, str], str] = {}
 
     @property
     def waiting(self) -> tuple[Landed, ...]:
@@ -56,10 +56,11 @@ class Measuring:
             self._parts.memory.keep_shape(outcome.shape, {"size_bytes": outcome.values["size_bytes"]})
         if not self._wanted:
             return (landed,)
-        if outcome.shape in self._broken:
-            why = f"its latency could not be measured: {self._broken[outcome.shape]}"
-            return (replace(landed, outcome=replace(outcome, state="failed", error=why)),)
         values = latency_values(self._parts.memory.shapes, outcome.shape, landed.teacher)
+        broken = self._broken.get((outcome.shape, landed.teacher))
+        if values is None and broken is not None:
+            why = f"its latency could not be measured: {broken}"
+            return (replace(landed, outcome=replace(outcome, state="failed", error=why)),)
         if values is None:
             self._waiting.append(landed)
             return ()
@@ -80,10 +81,11 @@ class Measuring:
         if outcome.state == "complete":
             memory.keep_shape(shape, with_latency(memory.shapes, shape, landed.teacher, outcome.values))
         else:
-            self._tries[shape] += 1
+            key = (shape, landed.teacher)
+            self._tries[key] += 1
             lost = outcome.state == "paused" or outcome.error.startswith(CRASHED)
-            if not lost or self._tries[shape] >= _TRIES:
-                self._broken[shape] = outcome.error or "it was not done in its time"
+            if not lost or self._tries[key] >= _TRIES:
+                self._broken[key] = outcome.error or "it was not done in its time"
         memory.add_measuring_seconds(seconds)
         waited, self._waiting = self._waiting, []
         return tuple(ready for each in waited for ready in self.admit(each))

@@ -129,6 +129,8 @@ class Memory:
         """
         if self.result is not None:
             self._store.put("reopened", True)
+        # What could not be deployed may be now: the disk has room again, or there is more time.
+        self._store.put("deployed", {number: made for number, made in self.deployed.items() if not made["error"]})
         for key in ("plan", "confirm_limit", "ending_notes"):
             self._store.delete(key)
 

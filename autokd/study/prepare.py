@@ -24,7 +24,7 @@ from autokd.engine.precision import best_precision
 from autokd.engine.tokens import encode
 from autokd.models.assets import Asset, copy_asset
 from autokd.models.bases import readable_length
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.runner.workspace import asset_content
 from autokd.space import Space
 from autokd.space.library import find_space
@@ -87,9 +87,13 @@ class Prepared:
 
 def prepare(request: Request) -> Prepared:
     """Resolve and freeze everything that a study needs. Raises UsageError, BudgetError, SpecError or DataError."""
+    with trusting(request.trust_remote_code):
+        return _prepare(request)
+
+
+def _prepare(request: Request) -> Prepared:
     budget = Budget.parse(request.budget)
     _check(request)
-    trust(request.trust_remote_code)
     method_files = tuple(str(Path(path).resolve()) for path in request.methods)
     load_files([Path(path) for path in method_files])
     space_name, space_text = find_space(request.space)

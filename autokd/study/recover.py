@@ -63,11 +63,14 @@ def _recover_one(
         return
     folder = places.trial(folder_number(record, records))
     outcome = read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
+    charged = folder / "charged"  # the sitting that ended with this result is in the record: later kills add nothing
+    seconds = 0.0 if outcome is None or charged.is_file() else outcome.seconds * devices
     if outcome is not None and _waits_for_latency(store, record, outcome):
         # It goes on as a paused trial, whose job finds its result and ends at once.
-        store.pause(record.number, device_seconds=record.device_seconds + outcome.seconds * devices)
+        store.pause(record.number, device_seconds=record.device_seconds + seconds)
+        charged.touch()
     elif outcome is not None:
-        settle(store, record, _with_latency(store, record, outcome), outcome.seconds * devices, devices, spent_at)
+        settle(store, record, _with_latency(store, record, outcome), seconds, devices, spent_at)
     elif holds_work(folder):
         store.pause(record.number)
     else:

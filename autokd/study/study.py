@@ -17,7 +17,7 @@ from autokd.core.address import load_files
 from autokd.core.budget import Budget
 from autokd.core.errors import BudgetError, UsageError
 from autokd.core.settings import DataSource, StudySettings
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.space import Space
 from autokd.store.files import DEFAULT_STORAGE
 from autokd.store.study_store import StudyStore
@@ -122,14 +122,13 @@ def run(store: StudyStore, on_event: Listener = lambda view: None, runner: Runne
     """Drive a stored study to its end or its interruption. ``runner`` None: the one that the settings name."""
     settings = store.settings
     load_files([Path(path) for path in settings.method_files])
-    trust(settings.trust_remote_code)
     places = Places(store.files, settings.study)
     appraiser = PipelineAppraiser(settings, places.cache)
     chosen = runner or make_runner(settings, places)
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the cores are the workers'
     try:
-        with store.lock():
+        with store.lock(), trusting(settings.trust_remote_code):
             return drive(store, appraiser, chosen, scored_interval(settings.metric), on_event)
     finally:
         torch.set_num_threads(n_threads)

@@ -16,7 +16,7 @@ from autokd.deploy.latency import measure
 class Sleeper:
     """A model whose calls take a fixed time, and which notes them."""
 
-    name, threads, vocabulary, positions, token_types = "sleeper", 1, 50, 64, 2
+    name, threads, vocabulary, positions, token_types, pad_id = "sleeper", 1, 50, 64, 2, 0
     names = ("input_ids",)
 
     def __init__(self, milliseconds: float, log: list[str], mark: str) -> None:
@@ -30,7 +30,7 @@ class Sleeper:
         time.sleep(self.milliseconds / 1000)
         return np.zeros((1, 2), dtype=np.float32)
 
-    def logits(self, rows: Rows, batch_size: int = 64) -> np.ndarray:
+    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
         raise NotImplementedError
 
 

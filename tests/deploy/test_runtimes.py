@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from autokd.contracts import Rows
 from autokd.core.errors import DataError, UsageError
 from autokd.deploy import folders, gate
 from autokd.deploy.folders import available_runtimes, kind_of, labels_of, limits_of, runtime_folder
-from autokd.deploy.runtimes import default_runtime, open_runtime
+from autokd.deploy.forms import add_int8
+from autokd.deploy.runtimes import as_inputs, default_runtime, open_runtime
+from autokd.engine.batches import collate
 
 
 def test_torch_gives_the_gates_logits_and_bfloat16_nearly(checkpoint_of: Callable[..., Path], rows: Rows) -> None:
@@ -27,8 +30,6 @@ def test_torch_gives_the_gates_logits_and_bfloat16_nearly(checkpoint_of: Callabl
 
 
 def test_threads_are_those_of_the_runtime_while_it_runs(checkpoint_of: Callable[..., Path]) -> None:
-    import torch
-
     runtime = open_runtime("torch", checkpoint_of(depth=1), threads=2)
     seen = []
     runtime._model.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
@@ -98,3 +99,30 @@ def test_labels_must_be_told_in_order(checkpoint_of: Callable[..., Path]) -> Non
     (checkpoint / "config.json").write_text(json.dumps({"id2label": {"0": "a", "2": "b"}}))
     with pytest.raises(DataError, match="numbers id2label from 0"):
         labels_of(checkpoint)
+
+
+def test_int8_logits_of_a_row_do_not_depend_on_its_company(checkpoint_of: Callable[..., Path], rows: Rows) -> None:
+    pytest.importorskip("onnxruntime")
+    runtime = open_runtime("onnx-int8", add_int8(checkpoint_of(depth=1)).folder)
+    together, alone = runtime.logits(rows, batch_size=16), runtime.logits(rows)
+    assert np.abs(together - alone).max() > 0  # which is why records hold the latter
+    some = torch.tensor([0, len(rows) - 1])
+    for row in some.tolist():
+        batch = collate(rows, torch.tensor([row]))
+        np.testing.assert_array_equal(runtime.run(as_inputs(batch))[0], alone[row])
+
+
+def test_padding_is_the_models_own(rows: Rows) -> None:
+    batch = collate(rows, torch.arange(8))
+    ids = as_inputs(batch, pad_id=3)["input_ids"]
+    assert (ids[batch.mask.numpy() == 0] == 3).all()
+    assert (ids[batch.mask.numpy() == 1] == batch.ids.numpy()[batch.mask.numpy() == 1]).all()
+    assert (batch.mask == 0).any()
+
+
+def test_models_that_give_several_labels_at_once_are_refused(checkpoint_of: Callable[..., Path]) -> None:
+    folder = checkpoint_of(depth=1)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
+    with pytest.raises(DataError, match="one label"):
+        labels_of(folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from autokd.contracts import Batch, Wants
@@ -17,7 +18,7 @@ from autokd.engine.dropout import StreamDropout
 from autokd.methods.basics.augmenters import MixupRecipe
 from autokd.models.bases import base_shape, describe
 from autokd.models.foreign import load_foreign
-from autokd.models.remote import trust
+from autokd.models.remote import trusting
 from autokd.models.slots import build, load_slot, save_slot, shape_of_slot
 from autokd.models.tiny import tiny_foreign
 
@@ -175,13 +176,18 @@ def test_a_models_own_code_runs_only_where_it_is_trusted(
     with pytest.raises(UsageError, match="trust-remote-code"):
         load_foreign(folder, 2, SEEDS)
     assert not mark.exists()
-    trust(True)
-    try:
+    with trusting(True):
         slot = load_foreign(folder, 2, SEEDS)
         small = Batch(batch.ids % 40, batch.types, batch.mask, batch.labels, batch.rows)
         assert build(slot)(small).logits.shape == (3, 2)
-    finally:
-        trust(False)
     assert mark.exists()
     with pytest.raises(UsageError, match="trust-remote-code"):
         build(slot)
+
+
+def test_half_a_checkpoint_is_refused_and_not_filled_with_random_weights(tmp_path: Path) -> None:
+    folder = tiny_foreign(tmp_path / "model", TEXTS)
+    stored = load_file(folder / "model.safetensors")
+    save_file({name: value for name, value in stored.items() if "embeddings" in name}, folder / "model.safetensors")
+    with pytest.raises(SpecError, match="weights of its encoder"):
+        load_foreign(folder, 2, SEEDS)
