@@ -18,6 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 storage = click.option(
     "--storage",
+    envvar="AUTOKD_STORAGE",
     default=DEFAULT_STORAGE,
     show_default=True,
     metavar="URL",

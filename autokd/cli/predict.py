@@ -69,6 +69,8 @@ def predict(
     of the input.
     """
     written = form or _form_of(output)
+    if output is not None and name != "-" and output.exists() and output.samefile(name):
+        raise UsageError(f"the output is another file than the input, but both are {name!r}.")
     texts = read_texts(name, input_format, text_column, text_pair_column)
     from autokd.deploy.scoring import open_model
     from autokd.deploy.scoring import predict as labels_for

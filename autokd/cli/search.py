@@ -11,6 +11,7 @@ import click
 from autokd.cli import options
 from autokd.cli.completion import space_items
 from autokd.cli.output import print_front, print_json, say
+from autokd.core.disk import refusal
 from autokd.core.errors import UsageError
 from autokd.core.latency import DEFAULT_LATENCY
 from autokd.core.metric_file import metric_title
@@ -161,9 +162,18 @@ def _announce(settings: StudySettings, verbosity: int) -> None:
         say(f"space {settings.space_name}, budget {settings.budget}, {devices}, {how}")
 
 
+def _report(study: Study) -> str:
+    """Where the report was written. A result of hours is not withheld because there is no room for a page on it."""
+    try:
+        return str(write(study, default_path(study.settings.study)))
+    except OSError as error:
+        say(f"The report could not be written ({refusal(error)}); later: autokd report {study.settings.study}")
+        return ""
+
+
 def _finish(study: Study, storage: str, *, as_json: bool) -> None:
     """Write the report and print the result; exit with 1 where the study stopped before it had one."""
-    report = str(write(study, default_path(study.settings.study)))
+    report = _report(study)
     if not study.finished:
         where = "" if storage == DEFAULT_STORAGE else f" --storage {shlex.quote(study.storage or redacted(storage))}"
         where += f" --artifacts {shlex.quote(study.artifacts)}" if study.artifacts else ""

@@ -74,8 +74,8 @@ def _work_folder(output: Path) -> Path:
 def read_pipeline(path: Path) -> dict[str, Any]:
     """The pipeline in a JSON file. Raises SpecError where there is none."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SpecError(
             f"a pipeline's file holds one JSON object, but {str(path)!r} cannot be read: {error}."
         ) from error

@@ -12,6 +12,13 @@ NO_ROOM = os.strerror(errno.ENOSPC)  # how libraries that write files themselves
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def usual_mode() -> int:
+    """The permissions of a new file as the user's umask has them, for files that libraries make private."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Within, an error of the operating system that names no file names ``path``: a full disk says nothing else."""

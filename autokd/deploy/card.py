@@ -18,14 +18,15 @@ _LOAD = {
     "torch": """from transformers import pipeline
 
 classify = pipeline("text-classification", model="path/to/this/folder")
-print(classify("a text"))
+print(classify("a text", truncation=True, max_length={max_length}))
 """,
     "onnx": """import onnxruntime
 from transformers import AutoTokenizer
 
 tokenizer = AutoTokenizer.from_pretrained("path/to/the/onnx/folder")
 session = onnxruntime.InferenceSession("path/to/the/onnx/folder/model.onnx")
-logits = session.run(["logits"], dict(tokenizer(["a text"], return_tensors="np")))[0]
+inputs = tokenizer(["a text"], truncation=True, max_length={max_length}, return_tensors="np")
+logits = session.run(["logits"], dict(inputs))[0]
 """,
 }
 
@@ -192,11 +193,15 @@ def _number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
 
 
+def _shown(runtime: str, facts: CardFacts) -> str:
+    return _LOAD[runtime].replace("{max_length}", str(facts.max_length))
+
+
 def _loading(facts: CardFacts) -> list[str]:
     needed = "import autokd.auto  # makes this shape known to transformers\n" if facts.needs_autokd else ""
-    lines = ["```python", needed + _LOAD["torch"] + "```"]
+    lines = ["```python", needed + _shown("torch", facts) + "```"]
     if any(form.runtime.startswith("onnx") for form in facts.forms):
-        lines += ["", "The ONNX forms need neither torch nor autokd:", "", "```python", _LOAD["onnx"] + "```"]
+        lines += ["", "The ONNX forms need neither torch nor autokd:", "", "```python", _shown("onnx", facts) + "```"]
     return lines
 
 
@@ -222,7 +227,7 @@ def _short(value: Any) -> str:
 
 def _limits(facts: CardFacts) -> list[str]:
     lines = [
-        f"- It reads {facts.max_length} tokens of a text; the rest is cut off.",
+        f"- It reads {facts.max_length} tokens of a text, as it was trained: cut longer ones, as above.",
         "- Its scores are those of one data set; on texts of another kind, language or time they may be far lower.",
         "- It repeats what its teacher and its training data get wrong, unfair associations among it.",
     ]

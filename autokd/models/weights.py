@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from autokd.core.disk import NO_ROOM
+from autokd.core.disk import NO_ROOM, usual_mode
 from autokd.core.errors import DataError
 
 
@@ -22,6 +22,7 @@ def write_weights(tensors: Mapping[str, Tensor], file: Path) -> None:
         if NO_ROOM not in str(error):
             raise
         raise OSError(errno.ENOSPC, NO_ROOM, str(file)) from error
+    file.chmod(usual_mode())  # the library keeps it to its owner
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from typing import Literal
 from autokd.core.errors import StorageError, UsageError
 
 DEFAULT_STORAGE = "sqlite:///studies/autokd.db"
-_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/?#@\s]*:)[^@\s]*@")
+# Up to the last @ before the next URL: passwords may hold spaces, slashes and @ of their own.
+_PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/?#@]*:)(?:(?!\w://).)*@")
 _QUERY_PASSWORD = re.compile(r"(?i)(?P<before>password=)[^&\s]+")
 
 

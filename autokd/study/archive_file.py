@@ -13,12 +13,13 @@ import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from autokd.core.canonical import Json
-from autokd.core.disk import naming
+from autokd.core.disk import naming, usual_mode
 from autokd.core.errors import StorageError, UsageError
 
 FORMAT, SCHEMA = "autokd-study", 1
@@ -52,7 +53,7 @@ def write_archive(output: Path, study: Mapping[str, Json], files: Iterable[tuple
             for name, path in files:
                 listed[name] = _add_file(archive, name, path)
             _add_text(archive, MANIFEST, {"format": FORMAT, "schema": SCHEMA, "files": listed})
-        work.chmod(0o644)
+        work.chmod(usual_mode())
         if output.exists():  # it came in the meantime
             raise UsageError(f"an archive is a new file, but {str(output)!r} exists.")
         work.replace(output)
@@ -78,7 +79,7 @@ def unpack(file: Path, folder: Path) -> dict[str, Any]:
                 if name != STUDY:
                     _extract(archive, name, facts, folder / name)
             return _json(_read(archive, STUDY, listed[STUDY]), STUDY)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise StorageError(
             f"{str(file)!r} is no archive that `autokd studies export` wrote, or not all of it: {error}."
         ) from error

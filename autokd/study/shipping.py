@@ -44,7 +44,8 @@ def find_checkpoint(study: Study, trial: int | None = None) -> Shipped:
     else:
         record = _with_checkpoint(study, trial, records)
         shipped = Shipped(trial, Path(record.checkpoint), record.pipeline, record.values["valid_score"], None)
-    if not (shipped.checkpoint / "config.json").is_file():
+    # A path that is empty would be this very folder, whatever lies in it.
+    if not shipped.checkpoint.is_absolute() or not (shipped.checkpoint / "config.json").is_file():
         raise DataError(
             f"the checkpoint of trial {trial} of {name!r} should lie in {str(shipped.checkpoint)!r}, but it is gone; "
             "its pipeline can be trained again with `autokd train`."

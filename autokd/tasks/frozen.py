@@ -16,6 +16,7 @@ from autokd.core.task import Split, Task, without_labels
 FILE = "task.json.gz"
 SCHEMA = 1
 _SPLITS = ("train", "valid", "test")
+_SMALL_BYTES, _MOST_RATIO = 64 * 2**20, 50  # texts are compressed to a tenth or so
 _LEVEL = 3  # of compression: half a million rows are written within a few seconds
 
 
@@ -50,11 +51,21 @@ def freeze(task: Task, folder: Path) -> None:
         raise
 
 
+def _text(path: Path) -> bytes:
+    """What was compressed; no more of it than text can hold, since the file may come from elsewhere."""
+    most = max(_SMALL_BYTES, _MOST_RATIO * path.stat().st_size)
+    with gzip.open(path) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise ValueError(f"it unpacks to more than {most} bytes")
+    return found
+
+
 def thaw(folder: Path) -> Task:
     """The task that ``freeze`` wrote into ``folder``. Raises DataError where it is missing, broken or changed."""
     path = folder / FILE
     try:
-        value = json.loads(gzip.decompress(path.read_bytes()))
+        value = json.loads(_text(path))
     except FileNotFoundError as error:
         raise DataError(f"a study's task must be there, but there is none at {str(path)!r}.") from error
     except (OSError, EOFError, ValueError) as error:

@@ -49,6 +49,9 @@ def _find(source: DataSource, roots: Sequence[Path]) -> Source:
         return read_file(_file(name, roots), source)
     glue = find_glue(name)
     if name == pydocs.NAME or glue is not None:
+        if is_folder(Path(name)) or is_saved(Path(name)):
+            known = "the embedded data set" if glue is None else "GLUE's"
+            raise UsageError(f"{name!r} is {known}, and a folder here: write {f'./{name}'!r} for the folder.")
         _refuse_columns(source)
         return pydocs.read() if glue is None else _glue(glue, roots)
     for folder in _places(name, roots):

@@ -128,7 +128,7 @@ def _from_objects(path: Path) -> Table:
 
 
 def _from_rows(path: Path, rows: list[tuple[int, tuple[str, ...]]], header: Sequence[str] | None) -> Table:
-    filled = [(line, row) for line, row in rows if any(row)]
+    filled = [(line, row) for line, row in rows if any(row) or len(row) > 1]  # a blank line is no row
     if header is None and filled:
         names, filled = tuple(name.strip() for name in filled[0][1]), filled[1:]
     else:

@@ -58,6 +58,9 @@ def test_passwords_are_redacted() -> None:
         == "cannot open postgresql://me:***@db:5432/x now"
     )
     assert redacted("postgresql://db/x?user=me&password=secret&a=1") == "postgresql://db/x?user=me&password=***&a=1"
+    assert redacted("postgresql://me:my secret p@ss@db/x") == "postgresql://me:***@db/x"
+    assert redacted("postgresql://a b:secret@db/x") == "postgresql://a b:***@db/x"
+    assert redacted("a://u:p@h/x and b://v:q@h/y") == "a://u:***@h/x and b://v:***@h/y"
     assert redacted("sqlite:///a.db and http://host:80/x") == "sqlite:///a.db and http://host:80/x"
 
 

@@ -78,3 +78,9 @@ def test_another_schema_is_refused(tmp_path: Path) -> None:
 def test_nothing_there_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be there"):
         thaw(tmp_path / "task")
+
+
+def test_a_file_that_unpacks_to_far_more_than_text_can_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(gzip.compress(b" " * (65 * 2**20)))
+    with pytest.raises(DataError, match="unpacks to more"):
+        thaw(tmp_path)
