@@ -57,7 +57,7 @@ gpus_per_trial = click.option(
 )
 
 max_length = click.option(
-    "--max-length", default=128, show_default=True, type=click.IntRange(min=8), help="Tokens per example."
+    "--max-length", type=click.IntRange(min=8), help="Tokens per example. [default: those it was trained on]"
 )
 runtime = click.option(
     "--runtime",

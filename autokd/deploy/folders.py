@@ -126,6 +126,17 @@ def _limits_of(shape: EncoderShape) -> Limits:
     return Limits(shape.vocabulary, shape.positions, max(1, shape.token_types), shape.pad_id)
 
 
+def length_of(folder: Path) -> int:
+    """The most tokens of a text that its tokenizer's configuration names, else what the model can read."""
+    path = folder / "tokenizer_config.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")).get("model_max_length") if path.is_file() else None
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"a tokenizer's configuration is a JSON object, but {str(path)!r} is not: {error}") from error
+    positions = limits_of(folder).positions
+    return min(int(told), positions) if isinstance(told, (int, float)) and told >= 1 else positions
+
+
 def is_own(folder: Path) -> bool:
     """Whether ``import autokd.auto`` is needed to load this checkpoint."""
     return cast(str, read_json(folder).get("model_type")) == AUTOKD_TYPE

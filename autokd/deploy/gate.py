@@ -39,13 +39,15 @@ class Admitted:
     size_bytes: int
 
 
-def admit(slot: Slot, folder: Path, task: Task, rows: Rows, *, batch_size: int = 64) -> Admitted:
+def admit(
+    slot: Slot, folder: Path, task: Task, rows: Rows, *, batch_size: int = 64, max_length: int | None = None
+) -> Admitted:
     """Save a student, load it back as a user would, and score it on ``rows``.
 
     ``AutoModelForSequenceClassification`` must load the folder and give the logits that the network in memory gives
     (float32, within 1e-3); otherwise TrainingError.
     """
-    save_pretrained(slot, folder, task.label_names, task.problem)
+    save_pretrained(slot, folder, task.label_names, task.problem, max_length)
     logits = reloaded_logits(folder, rows, batch_size=batch_size)
     expected = predict(build(slot), rows, torch.device("cpu"), torch.float32).numpy()
     worst = float(np.abs(logits - expected).max())

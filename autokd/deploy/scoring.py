@@ -11,7 +11,7 @@ import numpy as np
 from autokd.contracts import Rows
 from autokd.core.errors import DataError, UsageError
 from autokd.core.task import Problem, Split, Task, without_labels
-from autokd.deploy.folders import labels_of
+from autokd.deploy.folders import labels_of, length_of
 from autokd.deploy.runtimes import Runtime, default_runtime, open_runtime
 from autokd.engine.tokens import encode
 from autokd.measure.intervals import interval
@@ -81,17 +81,20 @@ def open_model(
     folder: Path,
     runtime: str | None = None,
     *,
-    max_length: int = 128,
+    max_length: int | None = None,
     threads: int = 1,
     trust_remote_code: bool = False,
 ) -> Model:
     """Load a checkpoint's folder (hf, onnx or onnx-int8). ``runtime`` None: the one that its form is made for.
+    ``max_length`` None: the length it was trained on, as its tokenizer tells it, else what it can read.
 
     Raises DataError for a folder that is no checkpoint, UsageError for a runtime that is unknown or not installed.
     """
     name = runtime or default_runtime(folder)
     opened = open_runtime(name, folder, threads=threads, trust_remote_code=trust_remote_code)
-    return Model(folder, opened, labels_of(folder), min(max_length, opened.positions), trust_remote_code)
+    return Model(
+        folder, opened, labels_of(folder), min(max_length or length_of(folder), opened.positions), trust_remote_code
+    )
 
 
 def predict(

@@ -60,10 +60,13 @@ def is_plain(shape: EncoderShape) -> bool:
     )
 
 
-def save_pretrained(slot: Slot, folder: Path, label_names: Sequence[str], problem: Problem) -> None:
+def save_pretrained(
+    slot: Slot, folder: Path, label_names: Sequence[str], problem: Problem, max_length: int | None = None
+) -> None:
     """Write config.json, model.safetensors and the tokenizer's files to ``folder``, whole or not at all.
 
     ``label_names`` are those of the task, in the order of class ids; regression has one output, whatever they are.
+    ``max_length`` is the most tokens of a text that the model was trained on, written down as its tokenizer's limit.
     Raises SpecError where the slot is no encoder, or its outputs are not as many as the labels.
     """
     if slot.builder != ENCODER:
@@ -79,10 +82,10 @@ def save_pretrained(slot: Slot, folder: Path, label_names: Sequence[str], proble
         write_weights(weights, work / "model.safetensors")
         (work / "config.json").write_text(_text(config), encoding="utf-8")
         if slot.tokenizer:
-            copy_tokenizer(Path(slot.tokenizer), work, FAMILIES[shape.family].tokenizer)
+            copy_tokenizer(Path(slot.tokenizer), work, FAMILIES[shape.family].tokenizer, max_length)
 
 
-def copy_tokenizer(source: Path, folder: Path, tokenizer_class: str) -> None:
+def copy_tokenizer(source: Path, folder: Path, tokenizer_class: str, max_length: int | None = None) -> None:
     """Copy a tokenizer's files. Its class is written down where only the model's own type told it before.
 
     Raises SpecError where ``source`` holds no tokenizer.
@@ -94,8 +97,11 @@ def copy_tokenizer(source: Path, folder: Path, tokenizer_class: str) -> None:
         shutil.copyfile(source / name, folder / name)
     path = folder / "tokenizer_config.json"
     told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if not told.get("tokenizer_class"):
-        path.write_text(_text({**told, "tokenizer_class": tokenizer_class}), encoding="utf-8")
+    known: dict[str, Any] = {"tokenizer_class": told.get("tokenizer_class") or tokenizer_class}
+    if max_length is not None:
+        known["model_max_length"] = max_length
+    if any(told.get(name) != value for name, value in known.items()):
+        path.write_text(_text({**told, **known}), encoding="utf-8")
 
 
 def _text(value: Any) -> str:

@@ -95,7 +95,7 @@ def _run_stages(
 
 def _measure(folder: Path, workspace: Workspace, student: Slot, form: str) -> dict[str, Any]:
     rows = workspace.rows("valid", student)
-    admitted = admit(student, folder / "checkpoint", workspace.task, rows)
+    admitted = admit(student, folder / "checkpoint", workspace.task, rows, max_length=workspace.spec.max_length)
     predictions = save_predictions(folder / "predictions", "valid", admitted.logits, rows.labels.numpy())
     shape = EncoderShape.from_json(student.config)
     values = {

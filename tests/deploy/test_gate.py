@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
 
 from autokd.contracts import Rows
 from autokd.core.errors import TrainingError
 from autokd.core.task import Task
 from autokd.deploy import gate
+from autokd.deploy.scoring import open_model
 from autokd.engine.tokens import encode
 from autokd.models.tiny import tiny_slot, tiny_tokenizer
 from autokd.testing.tiny import tiny_task, tiny_texts
@@ -43,11 +45,21 @@ def test_an_admitted_student_is_measured_from_its_folder(
     np.testing.assert_array_equal(gate.reloaded_logits(tmp_path / "checkpoint", rows), admitted.logits)
 
 
+def test_a_checkpoint_says_how_long_the_texts_were_that_it_learnt_from(
+    tmp_path: Path, tokenizer: str, task: Task, rows: Rows
+) -> None:
+    gate.admit(tiny_slot(seed=1, tokenizer=tokenizer), tmp_path / "checkpoint", task, rows, max_length=16)
+    assert AutoTokenizer.from_pretrained(tmp_path / "checkpoint").model_max_length == 16
+    assert open_model(tmp_path / "checkpoint").max_length == 16
+    assert open_model(tmp_path / "checkpoint", max_length=24).max_length == 24
+    assert open_model(tmp_path / "checkpoint", max_length=10_000).max_length == 64  # all that the model can read
+
+
 def test_a_checkpoint_that_differs_from_its_network_is_refused(
     tmp_path: Path, tokenizer: str, task: Task, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def save_damaged(slot, folder, label_names, problem) -> None:
-        save_pretrained(slot, folder, label_names, problem)
+    def save_damaged(slot, folder, label_names, problem, max_length) -> None:
+        save_pretrained(slot, folder, label_names, problem, max_length)
         tensors = load_file(folder / "model.safetensors")
         tensors["classifier.bias"] = tensors["classifier.bias"] + 0.5
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
