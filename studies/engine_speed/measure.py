@@ -59,6 +59,7 @@ def _measure(cell: Cell, crews: Sequence[Crew], rounds: int, say: Say) -> dict[s
     lengths = _load(cell, crews)
     check = check_losses(crews)
     runs: dict[str, list[dict[str, Any]]] = {crew.arm.name: [] for crew in crews}
+    products: dict[str, list[float]] = {crew.arm.name: [] for crew in crews if crew.arm.system == "autokd"}
     matmul: dict[str, list[list[float]]] = {"float32": [], "bfloat16": []}
     flops: list[float] = []
     for turn in range(rounds):
@@ -69,10 +70,14 @@ def _measure(cell: Cell, crews: Sequence[Crew], rounds: int, say: Say) -> dict[s
         for crew in crews if turn % 2 == 0 else crews[::-1]:
             run = _one_run(crew, rows, turn)
             runs[crew.arm.name].append(run)
+            if crew.arm.name in products:
+                products[crew.arm.name].append(_products_rate(crew, cell.layers, [lengths[i] for i in rows]))
             say(f"{cell.task}, {cell.layers} layers, round {turn + 1}: {crew.arm.name} {run['rate']:.1f} samples/s")
     # medians over the rounds, shape by shape
     rates = {name: [statistics.median(turns) for turns in zip(*told, strict=True)] for name, told in matmul.items()}
     arms = {crew.arm.name: _told(runs[crew.arm.name], flops, max(rates[crew.arm.precision])) for crew in crews}
+    for name, found in products.items():
+        arms[name]["products_rate"] = statistics.median(found)
     length = sum(lengths) / len(lengths)
     return {**asdict(cell), "mean_length": length, "matmul_flops": rates, "check": check, "arms": arms}
 
@@ -108,6 +113,12 @@ def _matmul_rates(crews: Sequence[Crew]) -> dict[str, list[float]]:
         together = [sum(rates) for rates in zip(*told, strict=True)]
         best[crew.arm.precision] = list(map(max, best[crew.arm.precision], together))
     return best
+
+
+def _products_rate(crew: Crew, layers: int, lengths: Sequence[int]) -> float:
+    """Samples per second of an arm's processes together that make nothing but a step's matrix products."""
+    sizes = {"layers": layers, "lengths": list(lengths), "batch": crew.arm.batch, "precision": crew.arm.precision}
+    return sum(reply["rate"] for reply in crew.ask({"products": sizes}))
 
 
 def _one_run(crew: Crew, rows: Sequence[int], seed: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ideal import matmul_rates
 from plan import Arm
+from products import products_rate
 from systems import Clock, Load, Request, System, system_of
 
 
@@ -30,6 +31,8 @@ def answer(system: System, work: Path, message: dict[str, Any]) -> dict[str, Any
     """What one message asks for."""
     if "matmul" in message:
         return {"flops": matmul_rates(message["matmul"])}
+    if "products" in message:
+        return {"rate": products_rate(**message["products"])}
     if "load" in message:
         lengths = system.load(work, Load(**message["load"]))
         forget_peak()
