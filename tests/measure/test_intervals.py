@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autokd.core.errors import DataError
-from autokd.measure.intervals import interval
+from autokd.measure.intervals import interval, paired_interval
 from autokd.measure.metrics import METRICS, Array
 
 ACCURACY = METRICS["accuracy"]
@@ -72,3 +72,28 @@ def test_level_is_a_share(level: float) -> None:
     logits, labels = guesses(0.7, 10, seed=1)
     with pytest.raises(ValueError, match="must hold"):
         interval(ACCURACY, labels, [logits], level=level)
+
+
+def test_a_paired_difference_is_narrower_than_the_difference_of_two_intervals() -> None:
+    """Two models that err on the same rows but for a few: what they share cancels out."""
+    labels = np.zeros(200, dtype=int)
+    worse = (np.arange(200) < 60).astype(int)
+    better = (np.arange(200) < 50).astype(int)
+    mean, low, high = paired_interval(ACCURACY, labels, [better] * 3, [worse] * 3, 2, draws=500)
+    assert mean == pytest.approx(0.05)
+    assert 0 < low < mean < high < 0.1
+    half = 1.96 * (2 * 0.275 * 0.725 / 200) ** 0.5
+    assert (high - low) / 2 < 0.5 * half
+
+
+def test_a_model_does_not_differ_from_itself_where_all_its_seeds_agree() -> None:
+    guess, labels = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
+    assert paired_interval(ACCURACY, labels, [guess] * 2, [guess] * 2, 2, draws=50) == (0.0, 0.0, 0.0)
+
+
+def test_paired_differences_change_sign_with_their_order() -> None:
+    labels = np.arange(60) % 2
+    ours, others = np.where(np.arange(60) < 20, 1 - labels, labels), np.where(np.arange(60) > 50, 1 - labels, labels)
+    forth = paired_interval(ACCURACY, labels, [ours], [others], 2)
+    back = paired_interval(ACCURACY, labels, [others], [ours], 2)
+    assert forth == pytest.approx((-back[0], -back[2], -back[1]))
