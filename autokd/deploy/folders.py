@@ -16,6 +16,7 @@ from autokd.core.shape import EncoderShape
 from autokd.models.export import AUTOKD_TYPE
 from autokd.models.families import FAMILIES
 from autokd.models.hub import shape_of
+from autokd.models.positions import readable_positions
 
 ONNX_FILE = "model.onnx"
 EXPORT_KEY = "autokd_export"  # in config.json of ONNX folders: form, source, opset, quantization
@@ -115,9 +116,11 @@ def limits_of(folder: Path) -> Limits:
             return _limits_of(EncoderShape.from_json(config["shape"]))
         if config.get("model_type") in FAMILIES:
             return _limits_of(shape_of(config, 1))
-        positions = int(config.get("max_position_embeddings") or _FEW_POSITIONS)
-        types, pad_id = max(1, int(config.get("type_vocab_size") or 1)), int(config.get("pad_token_id") or 0)
-        return Limits(int(config["vocab_size"]), positions, types, pad_id)
+        pad_id = config.get("pad_token_id")
+        told = int(config.get("max_position_embeddings") or _FEW_POSITIONS)
+        positions = readable_positions(str(config.get("model_type")), told, pad_id)
+        types = max(1, int(config.get("type_vocab_size") or 1))
+        return Limits(int(config["vocab_size"]), positions, types, int(pad_id or 0))
     except (KeyError, TypeError, ValueError, SpecError) as error:
         raise DataError(f"a model's config.json tells its vocabulary, but {str(folder)!r} does not: {error}") from error
 

@@ -11,6 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.models.hub import read_config
+from autokd.models.positions import readable_positions
 from autokd.models.remote import is_trusted, require_trust
 
 _FFN_KEYS = ("intermediate_size", "encoder_ffn_dim", "d_ff", "ffn_dim", "d_inner", "n_inner")
@@ -70,7 +71,11 @@ def shape_like(config: Any, n_outputs: int) -> EncoderShape:
     embedding = getattr(text, "embedding_size", None) or 0
     return EncoderShape(
         vocabulary=int(getattr(text, "vocab_size", 0) or 0),
-        positions=int(getattr(text, "max_position_embeddings", 0) or 0),
+        positions=readable_positions(
+            text.model_type,
+            int(getattr(text, "max_position_embeddings", 0) or 0),
+            getattr(text, "pad_token_id", None),
+        ),
         hidden=hidden,
         layers=(LayerShape(heads, hidden // heads, ffn),) * depth,
         labels=n_outputs,
