@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from autokd.cli import options
 from autokd.cli.output import counted, say
+from autokd.cli.predicted import as_jsonl, as_separated
 from autokd.cli.suggest import Choice
-from autokd.cli.texts import FORMATS, Texts, read_texts
+from autokd.cli.texts import FORMATS, read_texts
 from autokd.core.disk import naming
 from autokd.core.errors import UsageError
 
-if TYPE_CHECKING:
-    from autokd.deploy.scoring import Predicted
-
-_BY_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
+_BY_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl"}
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 @click.command(
@@ -41,10 +37,12 @@ _BY_SUFFIX = {".csv": "csv", ".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "js
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="A .csv or .jsonl file to write. [default: standard output]",
+    help="A .csv, .tsv or .jsonl file to write. [default: standard output]",
 )
 @click.option("--input-format", type=Choice(list(FORMATS)), help="[default: as the file's name ends; lines for stdin]")
-@click.option("--format", "form", type=Choice(["csv", "jsonl"]), help="Of the output. [default: as its name ends; csv]")
+@click.option(
+    "--format", "form", type=Choice(["csv", "tsv", "jsonl"]), help="Of the output. [default: as its name ends; csv]"
+)
 @click.option("--text-column", metavar="NAME", help="Column of texts, if it has no usual name.")
 @click.option("--text-pair-column", metavar="NAME", help="Column of second texts, for pairs.")
 @options.runtime
@@ -65,8 +63,9 @@ def predict(
 ) -> None:
     """Predict labels for texts with a checkpoint (a folder of the form hf, onnx or onnx-int8).
 
-    Writes each text with its label and the probability of every class, or with its value for regression, in the order
-    of the input.
+    Writes every column of the input, in its order, and behind them `prediction`: the label, with its probability as
+    `score` and those of all classes, or the value for regression. Where the input has a column of such a name, it keeps
+    it, and the new one is called `autokd_prediction` and so on.
     """
     written = form or _form_of(output)
     if output is not None and name != "-" and output.exists() and output.samefile(name):
@@ -78,7 +77,7 @@ def predict(
 
     model = open_model(checkpoint, given.pop("runtime"), threads=given.pop("threads") or cores(), **given)
     found = labels_for(model, texts.first, texts.second, batch_size=batch_size)
-    lines = as_csv(texts, found) if written == "csv" else as_jsonl(texts, found)
+    lines = as_jsonl(texts, found) if written == "jsonl" else as_separated(texts, found, _DELIMITERS[written])
     if output is None:
         for line in lines:
             sys.stdout.write(line)
@@ -87,45 +86,13 @@ def predict(
     say(f"{counted(len(texts), 'text')} labelled: {output}")
 
 
-def as_csv(texts: Texts, found: Predicted) -> Iterator[str]:
-    """Lines of a csv table: the texts, then ``label`` and ``probability:CLASS`` for each class, or ``value``."""
-    heads = ["value"] if found.values is not None else ["label", *(f"probability:{name}" for name in found.labels)]
-    yield _csv_line([*texts.columns, *heads])
-    for row in range(len(texts)):
-        yield _csv_line([*texts.row(row).values(), *_cells(found, row)])
-
-
-def as_jsonl(texts: Texts, found: Predicted) -> Iterator[str]:
-    """One JSON object a line: the texts, then ``label`` and ``probabilities`` by class, or ``value``."""
-    for row in range(len(texts)):
-        said: dict[str, Any]
-        if found.probabilities is None:
-            assert found.values is not None
-            said = {"value": float(found.values[row])}
-        else:
-            shares = [round(float(share), 6) for share in found.probabilities[row]]
-            said = {"label": found.label(row), "probabilities": dict(zip(found.labels, shares, strict=True))}
-        yield json.dumps({**texts.row(row), **said}, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _cells(found: Predicted, row: int) -> list[str]:
-    if found.probabilities is None:
-        assert found.values is not None
-        return [f"{found.values[row]:.6f}"]
-    return [found.label(row), *(f"{share:.6f}" for share in found.probabilities[row])]
-
-
-def _csv_line(cells: list[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
-
-
 def _form_of(output: Path | None) -> str:
     if output is None:
         return "csv"
     if output.suffix.lower() not in _BY_SUFFIX:
-        raise UsageError(f"an output file ends in .csv or .jsonl, but got {output.name!r}; or say which with --format.")
+        raise UsageError(
+            f"an output file ends in .csv, .tsv or .jsonl, but got {output.name!r}; or say which with --format."
+        )
     return _BY_SUFFIX[output.suffix.lower()]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autokd.core.errors import DataError, UsageError
 
@@ -19,19 +20,21 @@ STANDARD_INPUT = "-"
 
 @dataclass(frozen=True)
 class Texts:
-    """Texts in their order, each with a second one or none, and what their columns are called."""
+    """Texts in their order, each with a second one or none, and every column of the file that they came from.
+
+    Cells of ``columns`` are what the file holds: text, or with JSON lines and parquet any value.
+    """
 
     first: tuple[str, ...]
     second: tuple[str, ...] | None = None
-    columns: tuple[str, ...] = ("text",)
+    columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.first)
 
-    def row(self, index: int) -> dict[str, str]:
-        """One text, or pair of texts, by the names of the columns."""
-        found = (self.first[index],) if self.second is None else (self.first[index], self.second[index])
-        return dict(zip(self.columns, found, strict=True))
+    def row(self, index: int) -> dict[str, Any]:
+        """One row of the file, by the names of its columns."""
+        return {name: cells[index] for name, cells in self.columns.items()}
 
 
 def read_texts(name: str, form: str | None, text_column: str | None, pair_column: str | None) -> Texts:
@@ -77,7 +80,8 @@ def _lines(path: Path) -> Texts:
     if not text.strip():
         raise DataError(f"there must be at least one text, but {path.name!r} is empty.")
     # Not ``splitlines``: texts may hold other line separators. Empty lines stay: line n of the output is line n here.
-    return Texts(tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")))
+    found = tuple(line.removesuffix("\r") for line in text.removesuffix("\n").split("\n"))
+    return Texts(found, columns={"text": found})
 
 
 def _columns(table: Table, path: Path, text_column: str | None, pair_column: str | None) -> Texts:
@@ -92,4 +96,5 @@ def _columns(table: Table, path: Path, text_column: str | None, pair_column: str
     if len(set(names)) < len(names):
         raise UsageError(f"the two texts of a pair stand in different columns, but got {names[0]!r} twice.")
     found = [table.column(name) for name in names]
-    return Texts(found[0], found[1] if len(found) == 2 else None, names)
+    columns = {name: table.values(name) for name in table.columns}
+    return Texts(found[0], found[1] if len(found) == 2 else None, columns)
