@@ -53,7 +53,8 @@ class Task:
 
     ``metric`` is the name of the metric that searches maximise, as ``autokd.measure.metrics.find_metric`` takes it.
     Selection uses ``valid``; ``test`` is opened once, for finalists. ``unlabelled`` are further texts for
-    distillation, which the teacher labels (None: there are none).
+    distillation, which the teacher labels (None: there are none). By ``seed`` splits were carved that the data lack
+    (None: nothing tells).
     """
 
     name: str
@@ -65,6 +66,7 @@ class Task:
     metric: str
     notes: tuple[str, ...] = ()  # what the reader should know of how the splits were made
     unlabelled: Split | None = None
+    seed: int | None = None
 
     @property
     def n_outputs(self) -> int:
@@ -86,6 +88,11 @@ class Task:
         splits = [[s.text_a, s.text_b, s.labels] for s in (self.train, self.valid, self.test)]
         further = [] if self.unlabelled is None else [[self.unlabelled.text_a, self.unlabelled.text_b]]
         return digest([self.problem, self.label_names, splits, *further])
+
+    @property
+    def labelled_content(self) -> str:
+        """Content hash of the rows with labels, and of how they are split."""
+        return replace(self, unlabelled=None).content
 
     def with_train(self, train: Split) -> Task:
         return replace(self, train=train)

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from autokd.core.errors import DataError, SpecError
 from autokd.core.latency import RUNTIMES
+from autokd.core.provenance import KEY, Provenance
 from autokd.core.shape import EncoderShape
 from autokd.models.export import AUTOKD_TYPE
 from autokd.models.families import FAMILIES
@@ -96,6 +97,11 @@ def labels_of(folder: Path) -> tuple[str, ...]:
     if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
         raise DataError(f"a classifier's config.json numbers id2label from 0, but {str(folder)!r} has {names}.")
     return tuple(str(names[str(i)]) for i in range(len(names)))
+
+
+def trained_from(folder: Path) -> Provenance | None:
+    """What the data were that a checkpoint of this project was trained from; None for others."""
+    return Provenance.from_json(read_json(folder).get(KEY))
 
 
 @dataclass(frozen=True)

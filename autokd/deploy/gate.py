@@ -15,6 +15,7 @@ from transformers import AutoModelForSequenceClassification
 import autokd.auto  # noqa: F401 - registers the classes that load shapes plain transformers cannot
 from autokd.contracts import Rows, Slot
 from autokd.core.errors import DataError, TrainingError
+from autokd.core.provenance import Provenance
 from autokd.core.task import Task
 from autokd.engine.batches import scoring_batches
 from autokd.engine.evaluate import predict
@@ -47,7 +48,7 @@ def admit(
     ``AutoModelForSequenceClassification`` must load the folder and give the logits that the network in memory gives
     (float32, within 1e-3); otherwise TrainingError.
     """
-    save_pretrained(slot, folder, task.label_names, task.problem, max_length)
+    save_pretrained(slot, folder, task.label_names, task.problem, max_length, Provenance.of(task))
     logits = reloaded_logits(folder, rows, batch_size=batch_size)
     expected = predict(build(slot), rows, torch.device("cpu"), torch.float32).numpy()
     worst = float(np.abs(logits - expected).max())

@@ -10,16 +10,17 @@ import numpy as np
 
 from autokd.contracts import Rows
 from autokd.core.errors import DataError, UsageError
-from autokd.core.task import Problem, Split, Task, without_labels
+from autokd.core.metric_file import metric_title
+from autokd.core.task import Problem, Split, without_labels
+from autokd.deploy.classes import VALUES, match_classes
 from autokd.deploy.folders import labels_of, length_of
 from autokd.deploy.runtimes import Runtime, default_runtime, open_runtime
 from autokd.engine.tokens import encode
 from autokd.measure.intervals import interval
-from autokd.measure.metrics import METRICS, find_metric
+from autokd.measure.metrics import METRICS, Metric, find_metric
 from autokd.models.remote import trusting
-
-SPLITS = ("train", "valid", "test", "all")
-_NAMELESS = "LABEL_"  # how transformers calls classes that were given no names
+from autokd.tasks.scored import ToScore
+from autokd.tasks.splits import usual_metric, with_values
 
 
 @dataclass(frozen=True)
@@ -110,70 +111,46 @@ def predict(
     return Predicted(model.labels, _softmax(logits), None)
 
 
-def evaluate(model: Model, task: Task, split: str = "test", *, batch_size: int | None = None) -> Scored:
-    """Score the model on a split of a task (``all``: every labelled row), by the task's metric.
+def evaluate(model: Model, data: ToScore, *, batch_size: int | None = None) -> Scored:
+    """Score the model on labelled rows. Labels are matched to its classes as in ``match_classes``.
 
-    Classes are matched by name, in whatever order the model has them. Raises DataError where the data hold a class
-    that the model does not know, or values where it has classes.
-    """
-    if task.problem != model.problem:
-        told = f"{str(model.folder)!r} is made for {model.problem} and {task.name!r} is for {task.problem}"
-        raise DataError(f"a model and its data must be of one kind, but {told}.")
-    rows = _labelled(task, split)
-    names, columns, notes = _matched(model, task)
-    logits = model.runtime.logits(model.rows(rows), batch_size)[:, columns]
-    labels = _targets(rows, task, names)
-    metric = find_metric(task.metric, task.problem, len(names))
-    score, low, high = interval(metric, labels, [logits])
-    return Scored(task.metric, score, low, high, len(rows), _others(task, logits, labels), notes)
-
-
-def _labelled(task: Task, split: str) -> Split:
-    if split == "all":
-        return task.train.plus(task.valid).plus(task.test)
-    if split not in SPLITS:
-        raise UsageError(f"a split is one of {', '.join(SPLITS)}, but got {split!r}.")
-    found: Split = getattr(task, split)
-    return found
-
-
-def _matched(model: Model, task: Task) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
-    """Classes in the order of the scores, the logits' columns in that order, and a note where names were guessed.
-
-    Where the model knows further classes, they stand behind the data's.
+    The metric is the one that the data name, else one that fits: see ``ToScore``. Raises DataError where a label is
+    none of the model's classes, or no number where it gives numbers; UsageError for a metric that does not fit.
     """
     if model.problem == "regression":
-        return (), [0], ()
-    own = model.labels
-    if all(name.startswith(_NAMELESS) for name in own) and len(own) == len(task.label_names):
-        numbered = {name.removeprefix(_NAMELESS): i for i, name in enumerate(own)}
-        if set(numbered) == set(task.label_names):
-            return task.label_names, [numbered[name] for name in task.label_names], ()
-        note = (
-            f"the checkpoint's classes have no names; they are taken for {', '.join(task.label_names)}, in this order."
-        )
-        return task.label_names, list(range(len(own))), (note,)
-    unknown_names = [name for name in task.label_names if name not in own]
-    if unknown_names:
-        told = f"{task.name!r} has {', '.join(unknown_names[:5])} and {str(model.folder)!r} has {', '.join(own[:20])}"
-        raise DataError(f"a model can be scored on classes that it knows, but {told}.")
-    names = (*task.label_names, *(name for name in own if name not in task.label_names))
-    return names, [own.index(name) for name in names], ()
+        classes, split = VALUES, with_values(data.name, data.rows)
+    else:
+        classes = match_classes(model.labels, data.labels, data.classes, data.name, model.folder)
+        split = Split(data.rows.text_a, data.rows.text_b, tuple(classes.ids[label] for label in data.rows.labels))
+    metric, unfit = _metric(model.problem, data, len(classes.names))
+    logits = model.runtime.logits(model.rows(split), batch_size)[:, classes.columns]
+    labels = np.asarray(split.labels, dtype=np.int64 if classes.names else np.float32)
+    score, low, high = interval(metric, labels, [logits])
+    positive = f"{metric.name} counts {classes.names[1]!r} as the positive class." if metric.two_classes else ""
+    notes = tuple(filter(None, (classes.note, positive, *unfit)))
+    return Scored(metric.name, score, low, high, len(split), _others(metric, model.problem, logits, labels), notes)
 
 
-def _targets(rows: Split, task: Task, names: Sequence[str]) -> np.ndarray:
-    # The data's classes come first among ``names``, so that their ids are the same.
-    assert tuple(names[: len(task.label_names)]) == task.label_names or not names
-    return np.asarray(rows.labels, dtype=np.int64 if names else np.float32)
+def _metric(problem: Problem, data: ToScore, n_classes: int) -> tuple[Metric, list[str]]:
+    """The metric, and a note on each that should have been taken but cannot be."""
+    if data.metric:
+        return find_metric(data.metric, problem, n_classes), []
+    notes: list[str] = []
+    for name in data.metrics:
+        try:
+            return find_metric(name, problem, n_classes), notes
+        except UsageError as error:
+            notes.append(f"not scored by {metric_title(name)}: {error}")
+    return find_metric(usual_metric(problem, data.rows)), notes
 
 
-def _others(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Scores by the other metrics that fit the task."""
+def _others(chosen: Metric, problem: Problem, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Scores by the other metrics that fit."""
     n_classes = logits.shape[1]
     fitting = [
         metric
         for metric in METRICS.values()
-        if metric.name != task.metric and metric.problem == task.problem and (not metric.two_classes or n_classes == 2)
+        if metric.name != chosen.name and metric.problem == problem and (not metric.two_classes or n_classes == 2)
     ]
     return {metric.name: metric.score(logits, labels) for metric in fitting}
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from autokd.contracts import Slot
 from autokd.core.errors import SpecError
+from autokd.core.provenance import KEY, Provenance
 from autokd.core.shape import EncoderShape
 from autokd.core.task import Problem
 from autokd.models.families import FAMILIES, Family
@@ -61,12 +62,18 @@ def is_plain(shape: EncoderShape) -> bool:
 
 
 def save_pretrained(
-    slot: Slot, folder: Path, label_names: Sequence[str], problem: Problem, max_length: int | None = None
+    slot: Slot,
+    folder: Path,
+    label_names: Sequence[str],
+    problem: Problem,
+    max_length: int | None = None,
+    trained_from: Provenance | None = None,
 ) -> None:
     """Write config.json, model.safetensors and the tokenizer's files to ``folder``, whole or not at all.
 
     ``label_names`` are those of the task, in the order of class ids; regression has one output, whatever they are.
-    ``max_length`` is the most tokens of a text that the model was trained on, written down as its tokenizer's limit.
+    ``max_length`` is the most tokens of a text that the model was trained on, written down as its tokenizer's limit;
+    ``trained_from`` goes into config.json.
     Raises SpecError where the slot is no encoder, or its outputs are not as many as the labels.
     """
     if slot.builder != ENCODER:
@@ -77,6 +84,8 @@ def save_pretrained(
         raise SpecError(f"a model has one output per label, but it has {shape.labels} and the labels are {names}.")
     plain = is_plain(shape)
     config = {**(_plain_config(shape) if plain else _own_config(shape)), **_label_config(names, problem)}
+    if trained_from is not None:
+        config[KEY] = trained_from.to_json()
     weights = _plain_weights(slot, shape) if plain else {f"encoder.{k}": v for k, v in slot.weights.items()}
     with atomic_folder(folder) as work:
         write_weights(weights, work / "model.safetensors")

@@ -13,7 +13,7 @@ from autokd.core.errors import DataError
 def read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
     """``(columns, classes)``: Arrow columns by name, and the names of the classes for columns that hold class ids.
 
-    Raises DataError for a file that is missing or broken.
+    Raises DataError for a file that is missing or broken, or has two columns of one name.
     """
     import pyarrow as pa  # slow to import, and most files need none of it
     import pyarrow.parquet as pq
@@ -23,7 +23,10 @@ def read_parquet(path: Path) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]
     except (OSError, pa.ArrowException) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else str(error).split("\n")[0].rstrip(".")
         raise DataError(f"a data file must be readable parquet, but {str(path)!r} is not: {reason}.") from error
-    return dict(zip(table.column_names, table.columns, strict=True)), _classes(table.schema.metadata or {})
+    names = table.column_names
+    if len(set(names)) < len(names):
+        raise DataError(f"{str(path)!r}: column names must differ, but they are {', '.join(names)}.")
+    return dict(zip(names, table.columns, strict=True)), _classes(table.schema.metadata or {})
 
 
 def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, tuple[str, ...]]:

@@ -14,25 +14,32 @@ _SPLIT_FILES = {"train": ("train",), "valid": ("validation", "valid", "dev"), "t
 
 
 def is_folder(path: Path) -> bool:
-    """Whether ``path`` is a folder with a train file."""
-    return any((path / f"train{suffix}").is_file() for suffix in SUFFIXES)
+    """Whether ``path`` is a folder with a file for one of the splits."""
+    stems = [stem for stems in _SPLIT_FILES.values() for stem in stems]
+    return any((path / f"{stem}{suffix}").is_file() for stem in stems for suffix in SUFFIXES)
 
 
 def read_folder(folder: Path, source: DataSource) -> Source:
-    """Read ``train``, ``validation`` (or ``valid``, ``dev``) and ``test`` files; only train is required.
+    """Read ``train``, ``validation`` (or ``valid``, ``dev``) and ``test`` files, those of them that are there.
 
-    A validation or test file without the label column, or without labels in it, is left out, with a note. Raises
-    DataError for a broken file, UsageError where the columns cannot be told.
+    A file without the label column that others have, or without labels in it, is left out, with a note. Raises
+    DataError for a broken file and a folder without any, UsageError where the columns cannot be told.
     """
     tables = {split: read_table(path) for split, path in _split_files(folder).items()}
-    if "train" not in tables:
-        kinds = " or ".join(f"train{suffix}" for suffix in SUFFIXES)
-        raise DataError(f"a data set's folder needs {kinds}, but {str(folder)!r} has none.")
-    columns = find_columns(tables["train"].columns, tables["train"].origin, source)
+    if not tables:
+        raise DataError(f"a data set's folder needs a file for a split, but {str(folder)!r} has none.")
+    first = next(iter(tables.values()))
+    columns = find_columns(first.columns, first.origin, source)
     bare = [split for split in tables if columns.label not in tables[split].columns]
     splits, notes = read_splits({s: table for s, table in tables.items() if s not in bare}, columns, strict=True)
     missing = tuple(f"the {split} file has no column {columns.label!r} and is not used." for split in bare)
-    return Source(folder.name, splits, notes=(*missing, *notes), columns=columns.texts)
+    return Source(
+        folder.name,
+        splits,
+        notes=(*missing, *notes),
+        columns=columns.texts,
+        classes=first.classes.get(columns.label, ()),
+    )
 
 
 def _split_files(folder: Path) -> dict[str, Path]:
@@ -52,4 +59,5 @@ def read_file(path: Path, source: DataSource) -> Source:
     """Read one file as the train split. Raises as ``read_folder``."""
     table = read_table(path)
     columns = find_columns(table.columns, table.origin, source)
-    return Source(path.stem, {"train": columns.labelled(table)}, columns=columns.texts)
+    rows = {"train": columns.labelled(table)}
+    return Source(path.stem, rows, columns=columns.texts, classes=table.classes.get(columns.label, ()))

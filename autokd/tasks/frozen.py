@@ -33,6 +33,7 @@ def freeze(task: Task, folder: Path) -> None:
         "problem": task.problem,
         "metric": task.metric,
         "notes": task.notes,
+        "seed": task.seed,
         **{name: _split_json(getattr(task, name)) for name in _SPLITS},
     }
     if task.unlabelled is not None:
@@ -97,6 +98,7 @@ def _task(value: Mapping[str, Any]) -> Task:
         problem=value["problem"],
         metric=value["metric"],
         notes=tuple(value["notes"]),
+        seed=value.get("seed"),
         unlabelled=None if further is None else without_labels(*_texts(further), value["problem"]),
     )
 

@@ -16,7 +16,7 @@ from autokd.core.task import Problem
 from autokd.tasks.arrow_files import dataset_columns
 from autokd.tasks.hub import load
 from autokd.tasks.splits import Labelled, Source
-from autokd.tasks.tables import Table, read_table
+from autokd.tasks.tables import Table, read_unquoted
 
 HUB_ID = "nyu-mll/glue"
 
@@ -95,7 +95,7 @@ def from_folder(task: GlueTask, folder: Path) -> Source:
         if not (folder / file).is_file():
             there = ", ".join(sorted(path.name for path in folder.iterdir())) or "nothing"
             raise DataError(f"{task.name} needs train.tsv and {task.dev}, but {str(folder)!r} has {there}.")
-        splits[split] = _labelled(task, read_table(folder / file, task.header))
+        splits[split] = _labelled(task, read_unquoted(folder / file, task.header))
     return Source(task.name, splits, task.metric, task.problem, columns=task.text)
 
 

@@ -12,7 +12,7 @@ from autokd.core.task import Task
 from autokd.tasks import pydocs
 from autokd.tasks.files import is_folder, read_file, read_folder
 from autokd.tasks.glue import GLUE, GlueTask, find_folder, find_glue, from_folder, from_hub
-from autokd.tasks.hub import is_hub_id, is_saved, read_hub, read_saved
+from autokd.tasks.hub import hub_hint, is_hub_id, is_saved, read_hub, read_saved
 from autokd.tasks.splits import Source, make_task
 from autokd.tasks.tables import SUFFIXES
 from autokd.tasks.unlabelled import with_unlabelled
@@ -33,10 +33,18 @@ def load_task(source: DataSource, seed: int) -> Task:
     """
     roots = _roots(source)
     found = _find(source, roots)
+    if "train" not in found.splits:
+        there = ", ".join(found.splits) or "none"
+        raise DataError(f"what is learnt from needs a split 'train', but {source.name!r} has {there}.")
     task = make_task(found, seed, source.metric)
     if source.unlabelled is None:
         return task
     return with_unlabelled(task, _file(source.unlabelled, roots), _text_columns(source, found))
+
+
+def find_source(source: DataSource) -> Source:
+    """The labelled rows that ``source`` names, in the splits that it has itself. Raises as ``load_task``."""
+    return _find(source, _roots(source))
 
 
 def _find(source: DataSource, roots: Sequence[Path]) -> Source:
@@ -44,7 +52,7 @@ def _find(source: DataSource, roots: Sequence[Path]) -> Source:
     if is_hub_id(name) and not is_file and not any(path.exists() for path in _places(name, roots)):
         return read_hub(source)
     if source.subset is not None:
-        raise UsageError(f"subsets are for data sets of the hub (OWNER/NAME), but {name!r} is none of them.")
+        raise UsageError(f"subsets are for data sets of the hub, but {name!r} is none of them. {hub_hint(name)}")
     if is_file:
         return read_file(_file(name, roots), source)
     glue = find_glue(name)
@@ -63,7 +71,8 @@ def _find(source: DataSource, roots: Sequence[Path]) -> Source:
     if there is not None:
         kinds = ", ".join(SUFFIXES)
         raise DataError(f"a data set's folder needs a file 'train' ({kinds}), but {str(there)!r} has {_inside(there)}.")
-    raise UsageError(unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), *_OTHERS]))
+    known = unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), *_OTHERS])
+    raise UsageError(f"{known} {hub_hint(name)}")
 
 
 def _places(name: str, roots: Sequence[Path]) -> tuple[Path, ...]:

@@ -59,6 +59,7 @@ class Source:
     problem: Problem | None = None  # None: seen from the labels
     notes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()  # names of the text columns, by which further texts are found
+    classes: tuple[str, ...] = ()  # names of the classes in the order of their ids, where the data number them
 
 
 def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
@@ -69,15 +70,15 @@ def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
     (regression) where all are numbers and some are not whole, or where the metric says so. Raises DataError for too
     few rows or classes and for a label that train lacks, UsageError for a metric that is unknown or does not fit.
     """
-    filled = {name: _without_empty(part) for name, part in source.splits.items()}
+    filled = {name: without_empty(part) for name, part in source.splits.items()}
     dropped = sum(map(len, source.splits.values())) - sum(map(len, filled.values()))
     empty = [f"{dropped} rows without any text were left out."] if dropped else []
-    splits, notes = _complete(filled, seed, empty)
+    splits, notes = complete(filled, seed, empty)
     notes = [*source.notes, *empty, *notes]
     problem = source.problem or (find_metric(metric).problem if metric else None) or _seen_problem(splits)
     names = _label_names(source, splits) if problem == "classification" else ("value",)
     typed = {name: _typed(source.name, part, names, problem, metric) for name, part in splits.items()}
-    chosen = find_metric(metric or source.metric or _usual_metric(problem, splits["train"]), problem, len(names))
+    chosen = find_metric(metric or source.metric or usual_metric(problem, splits["train"]), problem, len(names))
     notes += _overlaps(splits)
     if problem == "classification" and (untrained := set(names) - set(splits["train"].labels)):
         notes.append(f"train holds no row of {_listed(untrained)}.")
@@ -85,23 +86,37 @@ def make_task(source: Source, seed: int, metric: str | None = None) -> Task:
         notes.append(_imbalance(splits["train"]))
     if chosen.two_classes:
         notes.append(f"{chosen.name} counts {names[1]!r} as the positive class.")
-    return Task(source.name, typed["train"], typed["valid"], typed["test"], names, problem, chosen.name, tuple(notes))
+    return Task(
+        source.name,
+        typed["train"],
+        typed["valid"],
+        typed["test"],
+        names,
+        problem,
+        chosen.name,
+        tuple(notes),
+        seed=seed,
+    )
 
 
-def _without_empty(part: Labelled) -> Labelled:
+def without_empty(part: Labelled) -> Labelled:
+    """The rows that hold any text."""
     kept = [i for i, texts in enumerate(part.texts) if any(texts)]
     return part if len(kept) == len(part) else part.take(kept)
 
 
-def _complete(splits: Mapping[str, Labelled], seed: int, empty: Sequence[str]) -> tuple[dict[str, Labelled], list[str]]:
-    """All three splits, and a note for each that had to be carved."""
+def complete(
+    splits: Mapping[str, Labelled], seed: int, empty: Sequence[str] = ()
+) -> tuple[dict[str, Labelled], list[str]]:
+    """All three splits, and a note for each that had to be carved; ``empty`` says what was left out before.
+
+    Raises DataError where there is no train split, or too few rows.
+    """
     if "train" not in splits or sum(map(len, splits.values())) < LEAST_ROWS:
         found = ", ".join(f"{name} {len(part)}" for name, part in splits.items()) or "none"
         rule = f"a data set needs a train split and {LEAST_ROWS} labelled rows in all"
         raise DataError(" ".join([f"{rule}, but got: {found}.", *empty]))
-    done = dict(splits)
-    if set(done) == {"train", "valid"}:
-        done["test"] = done.pop("valid")
+    done = named(splits)
     notes = []
     for name in ("test", "valid"):
         if name not in done:
@@ -111,6 +126,13 @@ def _complete(splits: Mapping[str, Labelled], seed: int, empty: Sequence[str]) -
     if empty:
         raise DataError(f"every split needs rows, but these have none: {', '.join(empty)}.")
     return done, notes
+
+
+def named(splits: Mapping[str, Labelled]) -> dict[str, Labelled]:
+    """The splits by the names that a study gives them: of two, the second is the test."""
+    if set(splits) == {"train", "valid"}:
+        return {"train": splits["train"], "test": splits["valid"]}
+    return dict(splits)
 
 
 def held_out_size(n_rows: int) -> int:
@@ -190,16 +212,23 @@ def _typed(name: str, part: Labelled, names: Sequence[str], problem: Problem, me
     if problem == "classification":
         ids = {label: i for i, label in enumerate(names)}
         return Split(part.text_a, part.text_b, tuple(ids[label] for label in part.labels))
+    wrong = next((label for label in part.labels if _number(label) is None), None)
+    if wrong is not None and metric is not None:
+        raise UsageError(f"the metric {metric!r} is one of numbers, but {name!r} has the label {wrong!r}.")
+    return with_values(name, part)
+
+
+def with_values(name: str, part: Labelled) -> Split:
+    """The rows of a regression task. Raises DataError for a label that is no finite number."""
     values = [_number(label) for label in part.labels]
     wrong = [label for label, value in zip(part.labels, values, strict=True) if value is None]
-    if wrong and metric is not None:
-        raise UsageError(f"the metric {metric!r} is one of numbers, but {name!r} has the label {wrong[0]!r}.")
     if wrong:
         raise DataError(f"labels of a regression task must be finite numbers, but {name!r} has {wrong[0]!r}.")
     return Split(part.text_a, part.text_b, tuple(value for value in values if value is not None))
 
 
-def _usual_metric(problem: Problem, train: Labelled) -> str:
+def usual_metric(problem: Problem, train: Labelled) -> str:
+    """The metric of data that have none of their own."""
     if problem == "regression":
         return "pearson_spearman"
     return _IMBALANCED if _ratio(train) > IMBALANCE else "accuracy"

@@ -9,11 +9,12 @@ from typing import Any
 
 from autokd.core.errors import DataError, UsageError, unknown
 from autokd.tasks.arrow_files import read_parquet
-from autokd.tasks.text_files import csv_rows, json_rows, line_rows, tsv_rows
+from autokd.tasks.text_files import json_array, json_rows, line_rows, quoted_rows, tsv_rows
 
 SUFFIXES = (".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".parquet")
 TEXT_SUFFIX = ".txt"  # one text a line: nothing but unlabelled texts
 _JSON = (".jsonl", ".ndjson", ".json")
+_NEVER_QUOTED = ("text", "glue")  # folders of published data: quotes in their tsv files are part of the texts
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Table:
         Raises UsageError for a name that the table does not have, DataError for cells that hold no text.
         """
         return tuple(
-            cell if type(cell) is str else self._text(name, row, cell) for row, cell in enumerate(self._values(name))
+            cell if type(cell) is str else self._text(name, row, cell) for row, cell in enumerate(self.values(name))
         )
 
     def labels(self, name: str) -> tuple[str, ...]:
@@ -57,23 +58,32 @@ class Table:
         return tuple(label for label in found if label is not None)
 
     def labels_or_none(self, name: str) -> tuple[str | None, ...]:
-        """A column's labels as text, None for rows without one (nothing, NaN, or a class id below 0)."""
+        """A column's labels as text, None for rows without one (nothing, NaN, or a class id below 0).
+
+        What only looks like nothing (``NA``, ``null``, ``None``) is a label; ``nan`` is one unless all others are
+        numbers.
+        """
         names = self.classes.get(name)
-        values = self._values(name)
+        values = self.values(name)
         if names is not None:
             return tuple(self._class(name, names, row, cell) for row, cell in enumerate(values))
         texts = (
             cell.strip() if type(cell) is str else self._text(name, row, cell).strip()
             for row, cell in enumerate(values)
         )
-        return tuple(None if text in ("", "nan", "NaN", "NAN") else text for text in texts)
+        found = tuple(text or None for text in texts)
+        nan = {label for label in set(found) if label is not None and label.casefold() == "nan"}
+        if nan and all(label in nan or label is None or _is_number(label) for label in set(found)):
+            return tuple(None if label in nan else label for label in found)
+        return found
 
-    def _values(self, name: str) -> Sequence[Any]:
+    def values(self, name: str) -> Sequence[Any]:
+        """One column's cells as the file holds them. Raises UsageError for a name that the table does not have."""
         if name not in self.cells:
             raise UsageError(f"{self.origin!r}: {unknown('column', name, self.columns)}")
         found = self.cells[name]
-        values: Sequence[Any] = found.to_pylist() if hasattr(found, "to_pylist") else found  # Arrow's columns
-        return values
+        cells: Sequence[Any] = found.to_pylist() if hasattr(found, "to_pylist") else found  # Arrow's columns
+        return cells
 
     def _text(self, name: str, row: int, cell: Any) -> str:
         if cell is None or cell != cell:  # NaN
@@ -94,13 +104,21 @@ class Table:
         raise DataError(f"{self.origin!r}: column {name!r} holds ids of {len(names)} classes, but {found}.")
 
 
-def read_table(path: Path, header: Sequence[str] | None = None) -> Table:
-    """Read a file of the kind that its suffix says: csv (quoted as spreadsheets do), tsv (split at tabs and line feeds,
-    never quoted), JSON lines, parquet, or plain lines (txt), whose one column is called ``text``.
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
-    ``header`` names the columns of a csv or tsv file without a header line. A byte order mark is dropped. Raises
-    UsageError for another suffix, DataError for a file that is missing, empty, broken, not UTF-8, or whose rows differ
-    in width.
+
+def read_table(path: Path) -> Table:
+    """Read a file of the kind that its suffix says: csv and tsv (cells may be quoted, as spreadsheets do), JSON lines
+    (``.json`` also: one array of objects), parquet, or plain lines (txt), whose one column is called ``text``.
+
+    A tsv file of a folder ``text/NAME`` or ``glue/NAME`` is published data, which nobody quotes: see
+    ``read_unquoted``. A byte order mark is dropped. Raises UsageError for another suffix, DataError for a file that is
+    missing, empty, broken, not UTF-8, or whose rows differ in width, or columns of one name.
     """
     suffix = path.suffix.lower()
     if suffix not in (*SUFFIXES, TEXT_SUFFIX):
@@ -110,21 +128,44 @@ def read_table(path: Path, header: Sequence[str] | None = None) -> Table:
         n_rows = len(next(iter(cells.values()), ()))
         table = Table(str(path), cells, range(1, n_rows + 1), "row", classes)
     elif suffix in _JSON:
-        table = _from_objects(path)
+        table = _from_json(path)
     elif suffix == TEXT_SUFFIX:
         table = _from_rows(path, [(line, row) for line, row in line_rows(path) if row[0].strip()], ("text",))
+    elif suffix == ".csv":
+        table = _from_rows(path, quoted_rows(path, ","), None)
+    elif path.resolve().parent.parent.name.lower() in _NEVER_QUOTED:
+        table = _from_rows(path, tsv_rows(path), None)
     else:
-        table = _from_rows(path, csv_rows(path) if suffix == ".csv" else tsv_rows(path), header)
+        table = _from_rows(path, quoted_rows(path, "\t"), None)
+    return _filled(table)
+
+
+def read_unquoted(path: Path, header: Sequence[str] | None = None) -> Table:
+    """Read a tsv file split at tabs and line feeds alone; quotes are part of the texts.
+
+    ``header`` names the columns of a file without a header line. Raises DataError as ``read_table``.
+    """
+    return _filled(_from_rows(path, tsv_rows(path), header))
+
+
+def _filled(table: Table) -> Table:
     if not len(table):
-        raise DataError(f"a data file must hold at least one row, but {str(path)!r} holds none.")
+        raise DataError(f"a data file must hold at least one row, but {table.origin!r} holds none.")
     return table
 
 
-def _from_objects(path: Path) -> Table:
-    rows = json_rows(path)
+def _from_json(path: Path) -> Table:
+    array = json_array(path) if path.suffix.lower() == ".json" else None
+    unit = "line" if array is None else "row"
+    try:
+        rows = json_rows(path) if array is None else array
+    except DataError as error:
+        if path.suffix.lower() != ".json":
+            raise
+        raise DataError(f"{str(error).rstrip('.')} (a .json file may also be one array of objects).") from error
     names = dict.fromkeys(name for _, row in rows for name in row)
     cells = {name: [row.get(name) for _, row in rows] for name in names}
-    return Table(str(path), cells, tuple(line for line, _ in rows))
+    return Table(str(path), cells, tuple(number for number, _ in rows), unit)
 
 
 def _from_rows(path: Path, rows: list[tuple[int, tuple[str, ...]]], header: Sequence[str] | None) -> Table:
@@ -138,6 +179,7 @@ def _from_rows(path: Path, rows: list[tuple[int, tuple[str, ...]]], header: Sequ
     for line, row in filled:
         if len(row) != len(names):
             rule = f"every row needs {len(names)} columns ({', '.join(names)})"
-            raise DataError(f"{str(path)!r}: {rule}, but line {line} has {len(row)}.")
+            torn = " with line feeds within quotes: is a quote missing?" if any("\n" in cell for cell in row) else "."
+            raise DataError(f"{str(path)!r}: {rule}, but line {line} has {len(row)}{torn}")
     columns = zip(*(row for _, row in filled), strict=True) if filled else [()] * len(names)
     return Table(str(path), dict(zip(names, columns, strict=True)), tuple(line for line, _ in filled))

@@ -30,7 +30,7 @@ CASES = [
     Refusal("predict nothing", "predict {bad}/student --input {bad}/empty.csv", ("at least one row",), 1),
     Refusal("predict what is not UTF-8", "predict {bad}/student --input {bad}/latin1.csv", ("UTF-8", "latin1"), 1),
     Refusal("predict into no folder", _PREDICT + "{bad}/student --output {bad}/none/x.csv", ("must exist", "none")),
-    Refusal("predict into another format", _PREDICT + "{bad}/student --output {new}/x.xlsx", (".csv or .jsonl", "x")),
+    Refusal("predict into another format", _PREDICT + "{bad}/student --output {new}/x.xlsx", (".tsv or .jsonl", "x")),
     # teachers
     Refusal("half written teacher", _SEARCH + "{bad}/half_teacher", ("whole safetensors file", "half_teacher"), 1),
     Refusal("teacher of a pickle", _SEARCH + "{bad}/only_bin", ("pytorch_model.bin", "convert")),

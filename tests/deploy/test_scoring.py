@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autokd.core.errors import DataError
-from autokd.core.task import Task
+from autokd.core.errors import DataError, UsageError
 from autokd.deploy.scoring import Model, evaluate, open_model, predict
 from autokd.models.tiny import tiny_checkpoint
+from autokd.tasks.scored import ToScore
+from autokd.tasks.splits import Labelled
 from autokd.testing.tiny import tiny_regression, tiny_task, tiny_texts
 
 TASK = tiny_task()
@@ -34,11 +35,21 @@ def named(tmp_path: Path) -> Callable[..., Model]:
     return open_as
 
 
-def _three(task: Task = TASK) -> Task:
-    """The tiny task with a third class, which a few rows have."""
-    names = ("river", "sand", "stone")
-    labels = tuple((0, 2)[label] if row % 5 else 1 for row, label in enumerate(task.test.labels))
-    return replace(task, test=replace(task.test, labels=labels), label_names=names)
+NAMES = ("river", "sand", "stone")
+
+
+def three(*names: str, metric: str = "") -> ToScore:
+    """The tiny task's test rows with a third class, which a few rows have; their labels are called ``names``."""
+    names = names or NAMES
+    ids = [(0, 2)[label] if row % 5 else 1 for row, label in enumerate(TASK.test.labels)]
+    rows = Labelled(TASK.test.text_a, None, tuple(names[i] for i in ids))
+    return ToScore("tiny", "test", rows, tuple(sorted(names)), metric=metric)
+
+
+def two(**changes: Any) -> ToScore:
+    """The tiny task's test rows."""
+    rows = Labelled(TASK.test.text_a, None, tuple(TASK.label_names[label] for label in TASK.test.labels))
+    return replace(ToScore("tiny", "test", rows, TASK.label_names), **changes)
 
 
 def test_classes_are_matched_by_name_whatever_their_order(named: Callable[..., Model]) -> None:
@@ -47,41 +58,34 @@ def test_classes_are_matched_by_name_whatever_their_order(named: Callable[..., M
     said, told = predict(plain, TASK.test.text_a), predict(turned, TASK.test.text_a)
     rename = {"river": "stone", "sand": "river", "stone": "sand"}
     assert [told.label(row) for row in range(len(told))] == [rename[said.label(row)] for row in range(len(said))]
-    labels = [("river", "sand", "stone")[label] for label in _three().test.labels]
-    agreed = np.mean([told.label(row) == label for row, label in enumerate(labels)])
-    assert evaluate(turned, _three()).score == pytest.approx(agreed)
+    agreed = np.mean([told.label(row) == label for row, label in enumerate(three().rows.labels)])
+    found = evaluate(turned, three(metric="accuracy"))
+    assert found.score == pytest.approx(agreed)
+    assert found.notes == ()
 
 
 def test_a_model_may_know_more_classes_than_the_data_have(named: Callable[..., Model]) -> None:
-    found = evaluate(named("sand", "stone", "river"), TASK)
+    found = evaluate(named("sand", "stone", "river"), two())
     assert 0 <= found.low <= found.score <= found.high <= 1
-    assert found.n_rows == len(TASK.test)
+    assert (found.n_rows, found.metric) == (len(TASK.test), "accuracy")
     assert "f1" not in found.others  # which is for two classes, and the model has three
 
 
-def test_a_class_that_the_model_does_not_know_is_an_error(named: Callable[..., Model]) -> None:
-    with pytest.raises(DataError, match=r"has stone and .* has river, sand, water"):
-        evaluate(named("river", "sand", "water"), TASK)
+def test_rows_of_one_class_are_scored(named: Callable[..., Model]) -> None:
+    model = named("river", "sand", "stone")
+    rows = Labelled(TASK.test.text_a, None, ("stone",) * len(TASK.test))
+    found = evaluate(model, ToScore("tiny", "all", rows, ("stone",)))
+    said = predict(model, TASK.test.text_a)
+    assert found.score == np.mean([said.label(row) == "stone" for row in range(len(said))])
 
 
-def test_classes_without_names_are_taken_in_order_with_a_note(named: Callable[..., Model]) -> None:
-    found = evaluate(named("LABEL_0", "LABEL_1", "LABEL_2"), _three())
-    assert "river, sand, stone, in this order" in found.notes[0]
-    assert found.score == evaluate(named("river", "sand", "stone"), _three()).score
-
-
-def test_numbered_classes_are_matched_by_their_numbers(named: Callable[..., Model]) -> None:
-    numbered = replace(_three(), label_names=("0", "1", "2"))
-    found = evaluate(named("LABEL_0", "LABEL_1", "LABEL_2"), numbered)
-    assert found.notes == ()
-    assert found.score == evaluate(named("0", "1", "2"), numbered).score
-
-
-def test_every_labelled_row_is_scored_where_all_are_asked_for(named: Callable[..., Model]) -> None:
-    task = _three()
-    assert evaluate(named("river", "sand", "stone"), task, "all").n_rows == sum(
-        map(len, (task.train, task.valid, task.test))
-    )
+def test_the_first_metric_that_fits_is_taken(named: Callable[..., Model]) -> None:
+    model = named("river", "sand", "stone")
+    found = evaluate(model, two(metrics=("f1", "gone.py:of@00", "matthews")))
+    assert found.metric == "matthews"
+    assert [note.split(":")[0] for note in found.notes] == ["not scored by f1", "not scored by of"]
+    with pytest.raises(UsageError, match="'f1' does not fit classification with 3 classes"):
+        evaluate(model, two(metric="f1"))
 
 
 def test_values_are_predicted_and_scored(tmp_path: Path) -> None:
@@ -90,11 +94,15 @@ def test_values_are_predicted_and_scored(tmp_path: Path) -> None:
     assert said.probabilities is None
     assert said.values is not None
     assert said.values.shape == (len(TASK.test),)
-    found = evaluate(model, tiny_regression())
+    labels = tuple(str(value) for value in tiny_regression().test.labels)
+    rows = ToScore("tiny", "test", Labelled(TASK.test.text_a, None, labels), labels)
+    found = evaluate(model, replace(rows, metric="pearson"))
     assert found.metric == "pearson"
     assert set(found.others) == {"spearman", "pearson_spearman"}
-    with pytest.raises(DataError, match="is made for regression and 'tiny' is for classification"):
-        evaluate(model, TASK)
+    whole = evaluate(model, replace(rows, rows=Labelled(("a", "b", "c"), None, ("1", "2", "4"))))
+    assert whole.metric == "pearson_spearman"
+    with pytest.raises(DataError, match="must be finite numbers, but 'tiny' has 'stone'"):
+        evaluate(model, two())
 
 
 def test_probabilities_add_up_and_pairs_are_read(named: Callable[..., Model]) -> None:

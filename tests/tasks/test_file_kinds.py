@@ -130,6 +130,10 @@ def test_nan_in_a_csv_is_no_label(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1 but broken", "must be readable parquet, but .* is not: "),
         ("a.parquet", b"", "must be readable parquet, but .* is not: "),
         ("a.txt", b"\n \n", "at least one row"),
+        ("a.json", b"[]", "at least one row"),
+        ("a.json", b'[{"text": "a"}, 3]', "a JSON array of rows holds objects, but row 2 is of type int"),
+        ("a.json", b'[{"text": "a"}', "is not valid JSON: "),
+        ("a.json", b'{"rows": [\n]}', r"line 1: .*\(a .json file may also be one array of objects\)"),
     ],
 )
 def test_a_broken_file_is_one_clear_error(name: str, content: bytes, message: str, tmp_path: Path) -> None:
@@ -137,6 +141,13 @@ def test_a_broken_file_is_one_clear_error(name: str, content: bytes, message: st
     with pytest.raises(DataError, match=message) as caught:
         read_table(tmp_path / name)
     assert "\n" not in str(caught.value)
+
+
+def test_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    texts, labels = pa.array(["a", "b"]), pa.array(["x", "y"])
+    pq.write_table(pa.Table.from_arrays([texts, texts, labels], ["text", "text", "label"]), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="column names must differ, but they are text, text, label"):
+        read_table(tmp_path / "a.parquet")
 
 
 def test_a_parquet_file_that_is_missing(tmp_path: Path) -> None:
@@ -164,9 +175,26 @@ def test_a_held_out_file_without_any_label_is_not_used(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_train_says_what_is_there(tmp_path: Path) -> None:
-    write_separated(tmp_path / "test.csv", rows(10))
-    with pytest.raises(DataError, match=r"needs a file 'train' \(\.tsv, .*\), but .* has .*test\.csv"):
+    (tmp_path / "notes.csv").write_text("x")
+    with pytest.raises(DataError, match=r"needs a file 'train' \(\.tsv, .*\), but .* has .*notes\.csv"):
         load(tmp_path)
+    write_separated(tmp_path / "test.csv", rows(10))
+    with pytest.raises(DataError, match=r"learnt from needs a split 'train', but .* has test\."):
+        load(tmp_path)
+
+
+def test_a_json_array_is_read_like_json_lines(tmp_path: Path) -> None:
+    (tmp_path / "lines.json").write_text("\n".join(json.dumps(row) for row in rows()) + "\n")
+    (tmp_path / "array.json").write_text(json.dumps(rows(), indent=2))
+    assert load(tmp_path / "array.json").content == load(tmp_path / "lines.json").content
+    (tmp_path / "half.json").write_text('[{"text": "so \\ud83d bad", "label": "a"}]')
+    assert read_table(tmp_path / "half.json").column("text") == ("so \ufffd bad",)
+
+
+def test_rows_of_an_array_are_named_by_their_number(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text(json.dumps([{"text": "a", "label": "x"}, {"text": "b", "label": None}]))
+    with pytest.raises(DataError, match=r"1 have none \(first: row 2\)"):
+        read_table(tmp_path / "mine.json").labels("label")
 
 
 @pytest.mark.parametrize("columns", [("premise", "hypothesis"), ("text1", "text2"), ("question1", "question2")])

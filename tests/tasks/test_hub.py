@@ -128,6 +128,20 @@ def test_a_subset_is_for_the_hub(tmp_path: Path) -> None:
         load_task(DataSource(str(tmp_path / "mine.csv"), subset="emotion"), seed=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("imdb", "write 'stanfordnlp/imdb'"),
+        ("rotten_tomatoes", "write 'cornell-movie-review-data/rotten_tomatoes'"),
+        ("nonesuch", "named with its owner: OWNER/NAME"),
+    ],
+)
+@pytest.mark.parametrize("subset", [None, "plain_text"])
+def test_a_name_without_its_owner_is_told_it(name: str, said: str, subset: str | None) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_task(DataSource(name, subset=subset), seed=0)
+
+
 def test_a_path_with_a_suffix_is_no_hub_id() -> None:
     with pytest.raises(UsageError, match=r"a data file must exist, but there is none at data/mine.csv"):
         load_task(DataSource("data/mine.csv"), seed=0)
