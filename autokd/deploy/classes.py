@@ -9,7 +9,7 @@ from pathlib import Path
 from autokd.core.errors import DataError
 
 NAMELESS = "LABEL_"  # how transformers calls classes that were given no names
-_MOST_LISTED = 20
+_MOST_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ def match_classes(
 ) -> Classes:
     """Match the ``labels`` of data to the classes ``own`` of a model, which stand in the order of its logits.
 
-    By name, else by name in upper or lower case; a label that is a class id (0, 1 ...) is that class. Classes without
-    names (``LABEL_0``) are taken for those that the data number (``numbered``), else for the sorted labels, where they
-    are as many. Raises DataError where a label matches nothing.
+    By name, else by name in upper or lower case, else by number (0, 1 ...), where there are as many labels as classes
+    or these have no names (``LABEL_0``). Such are otherwise taken for the classes that the data number (``numbered``),
+    else for the sorted labels, where they are as many. Raises DataError where a label matches nothing.
     """
     found = (
         _by_name(own, labels) or _by_case(own, labels) or _by_number(own, labels) or _in_order(own, labels, numbered)
@@ -74,6 +74,8 @@ def _by_case(own: Sequence[str], labels: Sequence[str]) -> _Found:
 def _by_number(own: Sequence[str], labels: Sequence[str]) -> _Found:
     outputs = {str(i): i for i in range(len(own))}
     if not set(labels) <= set(outputs) or set(labels) & set(own):  # names such as 1, 2, 3 are no numbers from 0 on
+        return None
+    if len(labels) < len(own) and not _is_nameless(own):  # 0 and 1 are no two of four emotions
         return None
     return {label: outputs[label] for label in labels}, "by number"
 

@@ -55,12 +55,16 @@ def is_hub_id(name: str) -> bool:
     return _ID.fullmatch(name) is not None
 
 
+def has_owner(name: str) -> bool:
+    """Whether a name is that of a well-known data set of the hub without the owner that it got since."""
+    return name in _OWNERS
+
+
 def hub_hint(name: str) -> str:
     """What to write for a data set of the hub that is named without its owner; a sentence."""
-    owner = _OWNERS.get(name)
-    if owner is None:
+    if not has_owner(name):
         return "A data set of the hub is named with its owner: OWNER/NAME."
-    return f"A data set of the hub is named with its owner: write {f'{owner}/{name}'!r}."
+    return f"A data set of the hub is named with its owner: write {f'{_OWNERS[name]}/{name}'!r} for {name!r}."
 
 
 def is_saved(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from autokd.core.task import Task
 from autokd.tasks import pydocs
 from autokd.tasks.files import is_folder, read_file, read_folder
 from autokd.tasks.glue import GLUE, GlueTask, find_folder, find_glue, from_folder, from_hub
-from autokd.tasks.hub import hub_hint, is_hub_id, is_saved, read_hub, read_saved
+from autokd.tasks.hub import has_owner, hub_hint, is_hub_id, is_saved, read_hub, read_saved
 from autokd.tasks.splits import Source, make_task
 from autokd.tasks.tables import SUFFIXES
 from autokd.tasks.unlabelled import with_unlabelled
@@ -71,8 +71,8 @@ def _find(source: DataSource, roots: Sequence[Path]) -> Source:
     if there is not None:
         kinds = ", ".join(SUFFIXES)
         raise DataError(f"a data set's folder needs a file 'train' ({kinds}), but {str(there)!r} has {_inside(there)}.")
-    known = unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), *_OTHERS])
-    raise UsageError(f"{known} {hub_hint(name)}")
+    known = "" if has_owner(name) else unknown("data set", name, [pydocs.NAME, *GLUE, *_text_names(roots), *_OTHERS])
+    raise UsageError(f"{known} {hub_hint(name)}".strip())
 
 
 def _places(name: str, roots: Sequence[Path]) -> tuple[Path, ...]:

@@ -131,13 +131,23 @@ def read_table(path: Path) -> Table:
         table = _from_json(path)
     elif suffix == TEXT_SUFFIX:
         table = _from_rows(path, [(line, row) for line, row in line_rows(path) if row[0].strip()], ("text",))
-    elif suffix == ".csv":
-        table = _from_rows(path, quoted_rows(path, ","), None)
-    elif path.resolve().parent.parent.name.lower() in _NEVER_QUOTED:
+    elif suffix == ".tsv" and path.resolve().parent.parent.name.lower() in _NEVER_QUOTED:
         table = _from_rows(path, tsv_rows(path), None)
     else:
-        table = _from_rows(path, quoted_rows(path, "\t"), None)
+        table = _separated(path, "," if suffix == ".csv" else "\t")
     return _filled(table)
+
+
+def _separated(path: Path, delimiter: str) -> Table:
+    """A file of quoted cells. Raises DataError where its header has one name that others separate."""
+    table = _from_rows(path, quoted_rows(path, delimiter), None)
+    marks = {",": "commas", "\t": "tabs", ";": "semicolons"}
+    only = table.columns[0] if len(table.columns) == 1 else ""
+    other = next((mark for mark in marks if mark != delimiter and mark in only), "")
+    if other:
+        rule = f"a {path.suffix.lower()} file separates its columns by {marks[delimiter]}"
+        raise DataError(f"{rule}, but the header of {str(path)!r} has {marks[other]}: {only!r}.")
+    return table
 
 
 def read_unquoted(path: Path, header: Sequence[str] | None = None) -> Table:
@@ -163,6 +173,10 @@ def _from_json(path: Path) -> Table:
         if path.suffix.lower() != ".json":
             raise
         raise DataError(f"{str(error).rstrip('.')} (a .json file may also be one array of objects).") from error
+    nested = [name for _, row in rows for name, cell in row.items() if isinstance(cell, (dict, list))]
+    if len(rows) == 1 and nested and path.suffix.lower() == ".json":
+        rule = "a .json file is one array of objects, or holds one object a line"
+        raise DataError(f"{rule}, but {str(path)!r} is one object whose {nested[0]!r} holds more of them.")
     names = dict.fromkeys(name for _, row in rows for name in row)
     cells = {name: [row.get(name) for _, row in rows] for name in names}
     return Table(str(path), cells, tuple(number for number, _ in rows), unit)

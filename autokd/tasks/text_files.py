@@ -38,7 +38,8 @@ def quoted_rows(path: Path, delimiter: str) -> list[tuple[int, tuple[str, ...]]]
             rows.append((reader.line_num, tuple(row)))
             begin = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(_broken(path, begin, reader.line_num, delimiter, str(error))) from error
+        reason = str(error).replace("'\t'", "a tab")
+        raise DataError(_broken(path, begin, reader.line_num, delimiter, reason)) from error
     return rows
 
 

@@ -59,6 +59,7 @@ def test_classes_stand_in_the_order_of_their_names_as_in_a_task() -> None:
         (("good", "bad"), ("bad", "great"), "classes that it knows, but 'mine' has great and 'model' has good, bad"),
         (("good", "bad"), ("1", "2"), "'mine' has 1, 2 and"),
         (("1", "2", "3"), ("0", "1"), "'mine' has 0 and"),
+        (("anger", "joy", "sadness"), ("0", "1"), "'mine' has 0, 1 and"),
         (("Good", "good"), ("GOOD",), "'mine' has GOOD"),
         (("good", "good"), ("good",), "'model' has good, good"),
         (("LABEL_0", "LABEL_1"), ("yes",), "as many labels, but 'mine' has yes .* id2label in 'model/config.json'"),

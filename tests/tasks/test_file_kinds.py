@@ -131,6 +131,8 @@ def test_nan_in_a_csv_is_no_label(tmp_path: Path) -> None:
         ("a.parquet", b"", "must be readable parquet, but .* is not: "),
         ("a.txt", b"\n \n", "at least one row"),
         ("a.json", b"[]", "at least one row"),
+        ("a.json", b'{"text": ["a", "b"], "label": ["x", "y"]}', "is one object whose 'text' holds more of them"),
+        ("a.json", b'{"rows": [{"text": "a"}]}', "one array of objects, .* is one object whose 'rows' holds"),
         ("a.json", b'[{"text": "a"}, 3]', "a JSON array of rows holds objects, but row 2 is of type int"),
         ("a.json", b'[{"text": "a"}', "is not valid JSON: "),
         ("a.json", b'{"rows": [\n]}', r"line 1: .*\(a .json file may also be one array of objects\)"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from autokd.core.errors import DataError, UsageError
 from autokd.core.provenance import Provenance
+from autokd.core.task import without_labels
 from autokd.tasks.scored import ToScore, pick_rows
 from autokd.tasks.splits import Labelled, Source, make_task
 
@@ -89,6 +91,15 @@ def test_a_checkpoints_own_data_are_split_as_its_study_split_them() -> None:
     assert found.notes == ("test: 25 rows, carved from train by seed 7, as the checkpoint's study did.",)
     assert pick(data, "valid", made=made).rows.text_a == task.valid.text_a
     assert pick(data, "train", made=made).notes[-1] == "the checkpoint was trained on these very rows."
+
+
+def test_unlabelled_rows_do_not_hide_what_a_checkpoint_was_trained_from() -> None:
+    data = source(train=rows(100))
+    task = make_task(data, 7)
+    further = replace(task, unlabelled=without_labels(("more", "still more"), None, "classification"))
+    assert Provenance.of(further) == Provenance.of(task)
+    assert pick(data, made=Provenance.of(further)).split == "test"
+    assert Provenance.of(replace(task, seed=None)) is None
 
 
 def test_rows_that_the_checkpoint_has_seen_are_counted() -> None:
