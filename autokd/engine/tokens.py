@@ -18,7 +18,7 @@ from autokd.engine.long_texts import beginnings
 from autokd.models.tokenizers import load_tokenizer
 
 # What tokenizers give takes some twenty times the memory of its numbers, which alone are kept of each block of rows.
-_BLOCK = 1000
+_BLOCK = 250
 
 
 def encode(split: Split, tokenizer_folder: str | Path, max_length: int, problem: Problem) -> Rows:

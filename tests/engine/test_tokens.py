@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,25 @@ def test_rows_are_what_the_tokenizer_gives(folder: Path, second: tuple[str, ...]
     assert int(rows.lengths.max()) <= max_length
     assert rows.labels.tolist() == [0, 1, 1, 0]
     assert rows.labels.dtype == torch.int64
+
+
+def test_many_rows_are_what_few_are_and_take_little_more_memory_than_they_keep(folder: Path) -> None:
+    texts = tuple(f"{A[i % 4]} {B[i // 4 % 4]} {i}" for i in range(3000))
+    encode(Split(A, None, (0, 1, 1, 0)), folder, 64, "classification")  # what is loaded once
+    tracemalloc.start()
+    try:
+        rows = encode(Split(texts, None, (0,) * len(texts)), folder, 64, "classification")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.5 * sum(part.nbytes for part in (rows.ids, rows.types, rows.offsets, rows.labels, rows.keys))
+    assert len(rows) == len(rows.keys) == 3000
+    for start in (0, 249, 250, 2998):
+        few = encode(Split(texts[start : start + 2], None, (0, 0)), folder, 64, "classification")
+        begin, end = int(rows.offsets[start]), int(rows.offsets[start + 2])
+        assert torch.equal(rows.ids[begin:end], few.ids)
+        assert torch.equal(rows.types[begin:end], few.types)
+        assert torch.equal(rows.keys[start : start + 2], few.keys)
 
 
 def test_keys_name_the_tokens_not_the_labels(folder: Path) -> None:
