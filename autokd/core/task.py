@@ -54,7 +54,7 @@ class Task:
     ``metric`` is the name of the metric that searches maximise, as ``autokd.measure.metrics.find_metric`` takes it.
     Selection uses ``valid``; ``test`` is opened once, for finalists. ``unlabelled`` are further texts for
     distillation, which the teacher labels (None: there are none). By ``seed`` splits were carved that the data lack
-    (None: nothing tells).
+    (0 where they lack none; None: nothing tells).
     """
 
     name: str

@@ -24,6 +24,7 @@ def test_three_splits_are_used_as_they_are() -> None:
     assert task.train.text_a == rows(30).text_a
     assert (task.valid.text_a, task.test.text_a) == (rows(10, 100).text_a, rows(12, 200).text_a)
     assert (task.metric, task.problem, task.notes) == ("accuracy", "classification", ())
+    assert make_task(source(train=rows(30), valid=rows(10, 100), test=rows(12, 200)), seed=1) == task
 
 
 @pytest.mark.parametrize("second", ["valid", "test"])
@@ -33,6 +34,8 @@ def test_of_two_splits_the_second_is_the_test_and_validation_is_carved(second: s
     assert (len(task.train), len(task.valid)) == (300, 100)
     assert sorted(task.train.text_a + task.valid.text_a) == sorted(rows(400).text_a)
     assert task.notes == ("valid: 100 rows carved from train, stratified.",)
+    assert task.seed == 0
+    assert make_task(source(train=rows(400), **{second: rows(50, 1000)}), seed=5).seed == 5
 
 
 def test_of_one_split_both_are_carved() -> None:
