@@ -20,6 +20,7 @@ from autokd.deploy.folders import (
 )
 from autokd.deploy.onnx_export import export_onnx
 from autokd.deploy.quantize import Quantized, quantize
+from autokd.deploy.runtimes import Between, nothing
 from autokd.measure.metrics import Metric
 from autokd.models.encoder import Encoder
 from autokd.models.export import save_pretrained
@@ -65,21 +66,26 @@ def add_int8(
     *,
     calibration: Rows | None = None,
     trust_remote_code: bool = False,
+    callers: int = 1,
+    between: Between = nothing,
 ) -> Quantized:
     """The checkpoint's ``onnx-int8`` folder beside it; made, unless there is one of this very checkpoint.
 
-    A float ``onnx`` folder beside it is used where there is one, and not left behind where there is none. Rows, metric
-    and calibration rows as in ``quantize``; raises as it and ``export_onnx``.
+    A float ``onnx`` folder beside it is used where there is one, and not left behind where there is none. Rows, metric,
+    calibration rows, callers and between as in ``quantize``; raises as it and ``export_onnx``.
     """
+
+    def made_of(onnx: Path) -> Quantized:
+        return quantize(onnx, folder, rows, metric, calibration=calibration, callers=callers, between=between)
+
     folder = runtime_folder(checkpoint, "onnx-int8")
     if _is_of(folder, checkpoint):
         return Quantized(folder, str(exported_as(folder).get("quantization")), folder_bytes(folder))
     float_folder = runtime_folder(checkpoint, "onnx")
     if _is_of(float_folder, checkpoint):
-        return quantize(float_folder, folder, rows, metric, calibration=calibration)
+        return made_of(float_folder)
     with tempfile.TemporaryDirectory(prefix="autokd-onnx-") as place:
-        made = export_onnx(checkpoint, Path(place) / "onnx", trust_remote_code=trust_remote_code)
-        return quantize(made, folder, rows, metric, calibration=calibration)
+        return made_of(export_onnx(checkpoint, Path(place) / "onnx", trust_remote_code=trust_remote_code))
 
 
 def existing_form(checkpoint: Path, runtime: str) -> Path | None:

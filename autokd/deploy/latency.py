@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autokd.core.errors import UsageError
-from autokd.deploy.runtimes import Runtime, random_inputs
+from autokd.deploy.runtimes import Between, Runtime, nothing, random_inputs
 
 _WARM_UP = 3  # calls that are not timed, before anything is
 _TURN = 3  # timed calls in a row, after one more that is not: caches then hold this model, as in a server of its own
@@ -26,12 +26,19 @@ class Timing:
     repeats: int
 
 
-def measure(candidates: Mapping[str, Runtime], *, batch: int, length: int, seconds: float = 10.0) -> dict[str, Timing]:
+def measure(
+    candidates: Mapping[str, Runtime],
+    *,
+    batch: int,
+    length: int,
+    seconds: float = 10.0,
+    between: Between = nothing,
+) -> dict[str, Timing]:
     """Time candidates in turns, so that whatever else the machine does falls on all of them alike.
 
     Every call reads the same ``batch`` rows of ``length`` random token ids without padding. Turns go round in an order
-    drawn anew each time (fixed seed) until ``seconds`` have passed; at least 6 and at most 600 repeats each. Raises
-    UsageError where a model cannot read rows so long.
+    drawn anew each time (fixed seed) until ``seconds`` have passed; at least 6 and at most 600 repeats each. Before a
+    turn ``between`` is called, and may raise to end the work. Raises UsageError where a model cannot read rows so long.
     """
     calls = {}
     for name, runtime in candidates.items():
@@ -45,10 +52,12 @@ def measure(candidates: Mapping[str, Runtime], *, batch: int, length: int, secon
     try:
         deadline = time.perf_counter() + seconds
         for runtime, inputs in calls.values():
+            between()
             for _ in range(_WARM_UP):
                 runtime.run(inputs)
         while names and _goes_on(times[names[0]], deadline):
             for i in draw.permutation(len(names)):
+                between()
                 times[names[i]].extend(_turn(*calls[names[i]]))
     finally:
         if collects:

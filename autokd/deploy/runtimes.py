@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,9 +24,15 @@ from autokd.models.quiet import quiet_transformers
 from autokd.models.remote import code_refused
 
 Inputs = Mapping[str, np.ndarray]
+Between = Callable[[], None]
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _BATCH = 64
+_AHEAD = 8  # batches that wait for each caller
 _KINDS = {"onnx": "onnx", "onnx-int8": "onnx-int8", "torch": "hf", "torch-bf16": "hf"}
+
+
+def nothing() -> None:
+    """What happens between batches where nobody wants to stop."""
 
 
 class Runtime(Protocol):
@@ -45,11 +53,17 @@ class Runtime(Protocol):
         ``input_ids, attention_mask, token_type_ids`` may all be given; what the model does not read is left out.
         """
 
-    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+    def logits(
+        self, rows: Rows, batch_size: int | None = None, *, callers: int = 1, between: Between = nothing
+    ) -> np.ndarray:
         """Logits [n_rows, n_outputs], float32, in row order.
 
         ``batch_size`` None: 64 rows at a time, but int8 models one by one. They scale activations over a whole batch,
         padding included, so that only a row on its own has logits that do not depend on its company.
+
+        ``callers`` batches are computed at once, each on the runtime's threads; torch computes one after the other, on
+        as many times its threads. No batch changes by that. ``between`` is called between batches, and may raise to
+        end the work.
         """
 
 
@@ -159,9 +173,16 @@ class OnnxRuntime:
         found: np.ndarray = self._session.run(["logits"], {name: inputs[name] for name in self.names})[0]
         return found
 
-    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+    def logits(
+        self, rows: Rows, batch_size: int | None = None, *, callers: int = 1, between: Between = nothing
+    ) -> np.ndarray:
         """As ``Runtime.logits``."""
-        return _logits(self, rows, batch_size or (1 if self.name == "onnx-int8" else _BATCH))
+        batches = _inputs(self, rows, batch_size or (1 if self.name == "onnx-int8" else _BATCH), between)
+        if callers == 1:
+            return _in_order(rows, ((places, self.run(inputs)) for places, inputs in batches))
+        # A session may be called by several threads, and computes outside of Python's lock.
+        with ThreadPoolExecutor(callers) as pool:
+            return _in_order(rows, _at_once(pool, callers, self.run, batches))
 
 
 class TorchRuntime:
@@ -179,24 +200,54 @@ class TorchRuntime:
         self.names = tuple(name for name in _INPUTS if name in taken)
 
     def run(self, inputs: Inputs) -> np.ndarray:
+        return self._run(inputs, self.threads)
+
+    def _run(self, inputs: Inputs, threads: int) -> np.ndarray:
         tensors = {name: torch.from_numpy(inputs[name]) for name in self.names if name in inputs}
-        with torch.inference_mode(), _threads(self.threads):
+        with torch.inference_mode(), _threads(threads):
             found: np.ndarray = self._model(**tensors).logits.float().numpy()
         return found
 
-    def logits(self, rows: Rows, batch_size: int | None = None) -> np.ndarray:
+    def logits(
+        self, rows: Rows, batch_size: int | None = None, *, callers: int = 1, between: Between = nothing
+    ) -> np.ndarray:
         """As ``Runtime.logits``."""
-        return _logits(self, rows, batch_size or (1 if self.name == "onnx-int8" else _BATCH))
+        batches, threads = _inputs(self, rows, batch_size or _BATCH, between), self.threads * callers
+        return _in_order(rows, ((places, self._run(inputs, threads)) for places, inputs in batches))
 
 
-def _logits(runtime: Runtime, rows: Rows, batch_size: int) -> np.ndarray:
-    parts, places = [], []
+def _inputs(runtime: Runtime, rows: Rows, batch_size: int, between: Between) -> Iterator[tuple[np.ndarray, Inputs]]:
+    """Each batch, with the places of its rows."""
     for batch in scoring_batches(rows, batch_size):
-        parts.append(runtime.run(as_inputs(batch, runtime.pad_id)))
-        places.append(batch.rows.numpy())
-    joined = np.concatenate(parts)
-    found = np.empty(joined.shape, dtype=np.float32)
-    found[np.concatenate(places)] = joined
+        between()
+        yield batch.rows.numpy(), as_inputs(batch, runtime.pad_id)
+
+
+def _at_once(
+    pool: ThreadPoolExecutor,
+    callers: int,
+    run: Callable[[Inputs], np.ndarray],
+    batches: Iterable[tuple[np.ndarray, Inputs]],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The batches' logits as they are made; only a few batches wait at a time."""
+    waiting: deque[tuple[np.ndarray, Future[np.ndarray]]] = deque()
+    for places, inputs in batches:
+        waiting.append((places, pool.submit(run, inputs)))
+        if len(waiting) > _AHEAD * callers:
+            done, made = waiting.popleft()
+            yield done, made.result()
+    for done, made in waiting:
+        yield done, made.result()
+
+
+def _in_order(rows: Rows, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Logits by row, from those of batches."""
+    found = None
+    for places, logits in parts:
+        if found is None:
+            found = np.empty((len(rows), logits.shape[1]), dtype=np.float32)
+        found[places] = logits
+    assert found is not None  # splits have rows
     return found
 
 

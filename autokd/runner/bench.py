@@ -19,6 +19,7 @@ from autokd.pipeline import Pipeline
 from autokd.runner.forms import Forms, opened, shipped_runtime, usable
 from autokd.runner.prefix import load_prefix
 from autokd.runner.teachers import teacher_checkpoint
+from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace
 
 SECONDS = 6.0  # of timing a student and its teacher
@@ -27,17 +28,20 @@ _TEACHER = "teacher in "
 
 def run_latency(job: Job) -> Outcome:
     """Time the student in a trial's folder beside the teacher."""
-    bench = Bench(job)
+    bench = Bench(job, Watch(Path(job.folder), job.deadline_seconds))
     runtime = bench.ships
+    bench.watch.check()
     timings = bench.timed({runtime: bench.forms.open(runtime, bench.spec.threads)}, SECONDS)
     return Outcome("complete", 0.0, values=bench.speed(timings, runtime), notes=bench.teachers[1])
 
 
 @dataclass(frozen=True)
 class Bench:
-    """One job's student and teacher. Everything runs on the CPU, whatever the study trains on."""
+    """One job's student and teacher. Everything runs on the CPU, whatever the study trains on, and ends with Paused
+    once the watch says so."""
 
     job: Job
+    watch: Watch
 
     @cached_property
     def spec(self) -> LatencySpec:
@@ -50,7 +54,8 @@ class Bench:
     @cached_property
     def forms(self) -> Forms:
         """The forms of the trial's checkpoint."""
-        found = Forms(Path(self.job.folder), self.workspace, "")
+        callers = max(1, self.job.threads // self.spec.threads)
+        found = Forms(Path(self.job.folder), self.workspace, "", callers, self.watch.check)
         usual = found.told()["tokenizer"]  # gone where the study was moved here
         return replace(found, tokenizer=usual if Path(usual).is_dir() else str(found.checkpoint))
 
@@ -70,7 +75,13 @@ class Bench:
         teachers = {_TEACHER + name: teacher for name, teacher in self.teachers[0].items()}
         length = self.spec.length
         assert isinstance(length, int)  # jobs carry it in tokens
-        return measure({**students, **teachers}, batch=self.spec.batch, length=length, seconds=seconds)
+        return measure(
+            {**students, **teachers},
+            batch=self.spec.batch,
+            length=length,
+            seconds=min(seconds, self.watch.seconds_left),
+            between=self.watch.check,
+        )
 
     def speed(self, timings: Mapping[str, Timing], runtime: str) -> dict[str, float]:
         """The student's latency in a runtime, and the teacher's: in the study's runtime, or both in torch."""
@@ -99,6 +110,7 @@ class Bench:
         return found, tuple(notes)
 
     def _teacher(self, runtime: str) -> Runtime:
+        self.watch.check()
         trust = self.job.spec.trust_remote_code
         if runtime == "onnx":
             return opened(add_onnx(self.teacher, trust_remote_code=trust), runtime, self.spec.threads, self.workspace)

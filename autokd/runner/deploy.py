@@ -35,16 +35,17 @@ def run_deploy(job: Job) -> Outcome:
     A form that cannot be made is left out with a note; what the pipeline ships in must be made. Forms and scores
     that an earlier sitting made are kept.
     """
-    bench, watch = Bench(job), Watch(Path(job.folder), job.deadline_seconds)
+    bench = Bench(job, Watch(Path(job.folder), job.deadline_seconds))
     values: dict[str, float] = {}
     students: dict[str, Runtime] = {}
     notes = [onnx_missing(), *bench.teachers[1]]
     for runtime in _runtimes(bench):
-        if watch.should_pause():
-            raise Paused
+        bench.watch.check()
         try:
             student = bench.forms.open(runtime, bench.spec.threads)
             values |= _scores(bench, runtime, student)
+        except Paused:
+            raise
         except Exception as error:  # libraries of other forms have errors of their own; the float model is not lost
             if runtime == _form_runtime(bench):
                 raise
@@ -52,8 +53,6 @@ def run_deploy(job: Job) -> Outcome:
             notes.append(f"{Path(job.folder).name}: no form for the runtime {runtime}: {told.splitlines()[0][:300]}")
             continue
         students[runtime] = student
-    if watch.should_pause():
-        raise Paused
     timings = bench.timed(students, SECONDS)
     for runtime in students:
         timing = timings[runtime]

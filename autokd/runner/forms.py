@@ -13,7 +13,7 @@ from autokd.contracts import Rows
 from autokd.core.latency import LatencySpec
 from autokd.deploy.forms import add_int8, add_onnx, available_runtimes, folder_bytes, runtime_folder
 from autokd.deploy.gate import reloaded_logits, save_predictions
-from autokd.deploy.runtimes import Runtime, open_runtime
+from autokd.deploy.runtimes import Between, Runtime, nothing, open_runtime
 from autokd.measure.metrics import find_metric
 from autokd.runner.workspace import Workspace
 
@@ -21,12 +21,15 @@ from autokd.runner.workspace import Workspace
 @dataclass(frozen=True)
 class Forms:
     """The forms of the checkpoint in ``folder``, which is a trial's. ``tokenizer`` is a folder, shared by many trials
-    where that can be, whose tokens of each split are kept in memory.
+    where that can be, whose tokens of each split are kept in memory. ``callers`` batches are scored at once, and
+    ``between`` is called between them: it raises to end the work.
     """
 
     folder: Path
     workspace: Workspace
     tokenizer: str
+    callers: int = 1
+    between: Between = nothing
 
     @property
     def checkpoint(self) -> Path:
@@ -48,8 +51,15 @@ class Forms:
             return add_onnx(self.checkpoint, trust_remote_code=trust)
         if runtime == "onnx-int8":
             metric, train = find_metric(self.workspace.task.metric), self.rows("train")
-            made = add_int8(self.checkpoint, self.rows("valid"), metric, calibration=train, trust_remote_code=trust)
-            return made.folder
+            return add_int8(
+                self.checkpoint,
+                self.rows("valid"),
+                metric,
+                calibration=train,
+                trust_remote_code=trust,
+                callers=self.callers,
+                between=self.between,
+            ).folder
         return self.checkpoint
 
     def open(self, runtime: str, threads: int) -> Runtime:
@@ -59,7 +69,8 @@ class Forms:
     def score(self, runtime: Runtime, split: str, name: str) -> tuple[float, str]:
         """The score of ``valid`` or ``test`` in a runtime, and the file of its predictions, called ``name``."""
         rows = self.rows(split)
-        return self.keep(runtime.logits(rows), rows.labels.numpy(), name)
+        logits = runtime.logits(rows, callers=self.callers, between=self.between)
+        return self.keep(logits, rows.labels.numpy(), name)
 
     def score_checkpoint(self, split: str) -> tuple[float, str]:
         """As ``score``, of the float checkpoint as transformers loads it."""

@@ -42,11 +42,11 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
             report(progress)
 
         student = _run_stages(job, workspace, pipeline, costs, shared, watch, told)
-        trained = {**_measure(folder, workspace, student, pipeline.form), "curve": curve.points}
+        trained = {**_measure(job, workspace, student, pipeline.form), "curve": curve.points}
         _keep(folder, trained)
     values, predictions = dict(trained["values"]), dict(trained["predictions"])
     if job.kind in ("confirm", "control"):
-        forms = Forms(folder, workspace, trained["tokenizer"])
+        forms = Forms(folder, workspace, trained["tokenizer"], job.threads)
         values["test_score"], predictions["test"] = _open_test(forms, pipeline.form)
     return Outcome(
         "complete",
@@ -93,7 +93,8 @@ def _run_stages(
     return position.models["student"]
 
 
-def _measure(folder: Path, workspace: Workspace, student: Slot, form: str) -> dict[str, Any]:
+def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[str, Any]:
+    folder = Path(job.folder)
     rows = workspace.rows("valid", student)
     admitted = admit(student, folder / "checkpoint", workspace.task, rows, max_length=workspace.spec.max_length)
     predictions = save_predictions(folder / "predictions", "valid", admitted.logits, rows.labels.numpy())
@@ -106,7 +107,7 @@ def _measure(folder: Path, workspace: Workspace, student: Slot, form: str) -> di
         "size_bytes": float(admitted.size_bytes),
     }
     if form == "onnx-int8":
-        forms = Forms(folder, workspace, student.tokenizer)
+        forms = Forms(folder, workspace, student.tokenizer, job.threads)
         values["float_valid_score"] = admitted.score
         values["valid_score"], predictions = forms.score(forms.open(form, threads=1), "valid", "valid")
         values["size_bytes"] = forms.size_bytes(form)

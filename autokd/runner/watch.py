@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from autokd.core.errors import Paused
+
 STOP_FILE = "stop"
 _LOOK_EVERY_SECONDS = 0.5  # a file system call per step would cost more than it brings
 
@@ -23,6 +25,16 @@ class Watch:
     def seconds(self) -> float:
         """Wall seconds since the job began."""
         return time.monotonic() - self._started
+
+    @property
+    def seconds_left(self) -> float:
+        """Wall seconds until the deadline, 0 after it."""
+        return max(self._deadline - self.seconds, 0.0)
+
+    def check(self) -> None:
+        """Raises Paused where the job must save itself: for work that is made of small pieces."""
+        if self.should_pause():
+            raise Paused
 
     def should_pause(self) -> bool:
         """True once the deadline has passed or the stop file is there."""

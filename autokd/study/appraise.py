@@ -14,6 +14,7 @@ from autokd.contracts import BaseModel, Sizes
 from autokd.core.canonical import Json, digest
 from autokd.core.errors import SpecError, unknown
 from autokd.core.job import TrialSpec
+from autokd.core.latency import LatencySpec
 from autokd.core.settings import StudySettings
 from autokd.core.shape import EncoderShape, speed_key
 from autokd.core.task import Task
@@ -23,12 +24,9 @@ from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_key, prefix_ready
+from autokd.study.bench_forecast import BenchWork, deploy_seconds, latency_seconds
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
-
-# Measured for a student of three layers of MiniLM on one core of a small server; a study learns its own.
-DEPLOY_SECONDS = 40.0
-LATENCY_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -70,13 +68,11 @@ class Appraiser(Protocol):
     def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
         """Whether the pipeline's shared stages have been made and lie on disk."""
 
-    @property
-    def deploy_seconds(self) -> float:
-        """Wall seconds that deploying one checkpoint takes, before one was deployed: a guess."""
+    def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
+        """Wall seconds that deploying a student of so many multiply-accumulates takes: a guess, before one was."""
 
-    @property
-    def latency_seconds(self) -> float:
-        """Wall seconds that measuring the latency of one shape takes: a guess."""
+    def latency_seconds(self, macs: float, teacher_macs: float) -> float:
+        """Wall seconds that timing such a student beside its teacher takes: a guess."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +133,17 @@ class PipelineAppraiser:
     def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
         return prefix_ready(self.spec(pipeline, 0))
 
-    @property
-    def deploy_seconds(self) -> float:
-        return DEPLOY_SECONDS
+    def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
+        return deploy_seconds(self._bench_work(macs, teacher_macs))
 
-    @property
-    def latency_seconds(self) -> float:
-        return LATENCY_SECONDS
+    def latency_seconds(self, macs: float, teacher_macs: float) -> float:
+        return latency_seconds(self._bench_work(macs, teacher_macs))
+
+    def _bench_work(self, macs: float, teacher_macs: float) -> BenchWork:
+        settings = self.settings
+        length = settings.latency_length or settings.max_length
+        call = LatencySpec.parse(settings.latency).batch * length / max(settings.median_length, 1)
+        return BenchWork(len(self.task.valid) + len(self.task.test), macs, teacher_macs, call)
 
     def _describe(self, model: str) -> BaseModel:
         return describe(model, self.settings.assets[model], self.task.problem, self.task.label_names)

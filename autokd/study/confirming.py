@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from autokd.core.job import Job
 from autokd.core.record import TrialRecord
 from autokd.study import confirm
 from autokd.study.appraise import Appraisal
+from autokd.study.bench_forecast import corrected
 from autokd.study.deploying import Deploying
 from autokd.study.frontier import frontier, ranked
 from autokd.study.parts import Parts
 from autokd.study.plan import CONTROLS, MAX_FINALISTS, N_SEEDS, Plan
-from autokd.study.policy import RESERVE_MOST, Check, deadline_seconds, n_seeds
+from autokd.study.policy import RESERVE_MOST, VITAL_RUNS, Check, deadline_seconds, n_seeds
 from autokd.study.prefixes import Prefixes
 
 _ROOM = 1.2  # what is set aside for one finalist where only trials are limited, over its forecast
@@ -53,13 +55,33 @@ class Confirming:
         ``typical`` is a trial's cost, for the start.
         """
         smallest = (N_SEEDS - 1 + len(CONTROLS) * N_SEEDS) * typical
-        deploying = max(len(self._ranked()), 1) * self._deploying.cost_each
-        return max(confirm.plan_cost(self._ranked(), self._cost), smallest) + deploying
+        deploying = sum(map(self._deploying.cost_of, self._ranked()))
+        return max(confirm.plan_cost(self._ranked(), self._cost), smallest) + max(deploying, self.deploy_each)
+
+    @property
+    def deploy_each(self) -> float:
+        """Device seconds that deploying the dearest of the frontier will take; of a teacher, before there is one."""
+        parts = self._parts
+        front = self._ranked()
+        if front:
+            return max(map(self._deploying.cost_of, front))
+        teachers = max(map(parts.memory.teacher_macs, parts.store.settings.teachers), default=0.0)
+        return corrected(parts.appraiser.deploy_seconds(teachers, teachers) * parts.maker.share, ())
+
+    def vital(self, begun: Sequence[float]) -> float:
+        """Device seconds of the least result: one seed of both controls and one deployment, whichever trial becomes the
+        best. ``begun`` are the forecasts of search trials that are not done."""
+        best = [max(self._cost(r, name) for name in CONTROLS) for r in self._ranked()[:1]]
+        dearest = max([*best, *begun], default=0.0)
+        return VITAL_RUNS * dearest + self.deploy_each
 
     def checks(self, plan: Plan) -> tuple[Check, ...]:
         """The runs that are still to do, most important first."""
-        found, deploying = confirm.checks(plan, self._parts.by_number(), self._cost), self._deploying.cost_each
-        return tuple(c if c.opened else replace(c, group_cost=c.group_cost + deploying) for c in found)
+        records = self._parts.by_number()
+        return tuple(
+            c if c.opened else replace(c, group_cost=c.group_cost + self._deploying.cost_of(records[c.finalist]))
+            for c in confirm.checks(plan, records, self._cost)
+        )
 
     def begin(self) -> None:
         """The search is over: choose the finalists, and how many seeds the budget holds."""
@@ -69,11 +91,13 @@ class Confirming:
             # Only trials are limited: confirming may take its usual share of the whole, and what one finalist needs.
             spent = accounts.ledger.spent.device_seconds
             least = _ROOM * confirm.group_cost(order[0], self._cost, N_SEEDS, controls=True)
-            memory.keep_confirm_limit(max(spent / (1 - RESERVE_MOST), spent + least + self._deploying.cost_each))
+            memory.keep_confirm_limit(
+                max(spent / (1 - RESERVE_MOST), spent + least + self._deploying.cost_of(order[0]))
+            )
         elif order:
             dearest = max(self._cost(order[0], name) for name in CONTROLS)
             done = confirm.completed(self._parts.store.records(), order[0].number)
-            free = accounts.purse().free - self._deploying.cost_each
+            free = accounts.purse().free - self._deploying.cost_of(order[0])
             fit = n_seeds(free, self._cost(order[0], ""), dearest, N_SEEDS, done)
             # Seeds that an earlier, smaller budget has paid for stay in the result.
             seeds = max(fit, *(replicate + 1 for name, replicate in done if not name), 1)

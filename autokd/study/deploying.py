@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from autokd.core.job import Job, Outcome
 from autokd.core.record import TrialRecord
 from autokd.study.accounts import Flight
+from autokd.study.bench_forecast import corrected
 from autokd.study.causes import CRASHED
 from autokd.study.confirm import shipping
 from autokd.study.parts import Parts
@@ -18,9 +18,9 @@ from autokd.study.plan import Plan
 from autokd.study.shapes import teacher_of
 
 _TRIES = 3  # a deployment whose worker dies, or that is not done in its time, is started this often
-_MARGIN = 1.1  # deployments of one study take nearly equal time
-_FOUND = 1.0  # device seconds below which a deployment cannot have been made
-_LONGEST = 10.0  # a deployment may take this many times its forecast
+_FOUND = 1.0  # device seconds below which a deployment cannot have been made: its result was found on disk
+_LONGEST = 10.0  # a deployment may take this many times its forecast, where the budget does not end before
+_LEFT = 0.2  # of one that was stopped, at least this share of its forecast is still to do
 
 
 class Deploying:
@@ -29,17 +29,18 @@ class Deploying:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._tries: Counter[int] = Counter()
+        self._begun: Counter[int] = Counter()  # device seconds of earlier tries
 
-    @property
-    def cost_each(self) -> float:
-        """Forecast device seconds of one deployment: the mean of those that are done, before that a measured guess.
+    def cost_of(self, record: TrialRecord) -> float:
+        """Forecast device seconds of deploying a trial's checkpoint, put right by the deployments that are done."""
+        whole = corrected(self._guess(record), self._parts.memory.surprises("deploy"))
+        return max(whole - self._begun[record.number], _LEFT * whole)
 
-        One whose result was found on disk took no time here, and says nothing.
-        """
-        made = self._parts.memory.deployed.values()
-        took = [facts["device_seconds"] for facts in made if not facts["error"] and facts["device_seconds"] >= _FOUND]
-        guess = self._parts.appraiser.deploy_seconds * self._parts.maker.share
-        return _MARGIN * fmean(took) if took else guess
+    def _guess(self, record: TrialRecord) -> float:
+        parts = self._parts
+        teacher_macs = parts.memory.teacher_macs(teacher_of(record.pipeline))
+        macs = record.values.get("macs", teacher_macs)
+        return parts.appraiser.deploy_seconds(macs, teacher_macs) * parts.maker.share
 
     def todo(self, plan: Plan) -> tuple[TrialRecord, ...]:
         """The runs whose checkpoints ship and are not deployed yet, the best first."""
@@ -52,17 +53,30 @@ class Deploying:
         runs = [record for record in self._parts.store.records() if record.role == "confirm"]
         complete = {record.confirms for record in runs if record.state == "complete"}
         begun = {record.confirms for record in runs if record.state in ("running", "paused")}
-        ahead = len(begun - complete) if begun or complete else min(len(plan.finalists), 1)
-        return (len(self.todo(plan)) + ahead) * self.cost_each
+        ahead = begun - complete if begun or complete else set(plan.finalists[:1])
+        records = self._parts.by_number()
+        return sum(map(self.cost_of, [*self.todo(plan), *(records[number] for number in ahead if number is not None)]))
 
-    def start(self, plan: Plan) -> Job:
-        """The job that deploys the first of those to do."""
+    def start(self, plan: Plan, cap: float) -> Job:
+        """The job that deploys the first of those to do that is forecast to need at most ``cap`` device seconds, which
+        it gets."""
         parts = self._parts
-        records = parts.by_number()
-        record = self.todo(plan)[0]
-        seconds = _LONGEST * self.cost_each / parts.maker.share
-        job = parts.maker.deploy(record, folder_number(record, records), seconds)
-        return parts.fly(job, self.cost_each, record.number)
+        record = next(record for record in self.todo(plan) if self.cost_of(record) <= cap)
+        cost = self.cost_of(record)
+        seconds = min(_LONGEST * cost, cap) / parts.maker.share
+        job = parts.maker.deploy(record, folder_number(record, parts.by_number()), seconds)
+        return parts.fly(job, cost, record.number)
+
+    def tell_left(self, plan: Plan) -> None:
+        """Note what the budget leaves without a deployment."""
+        left = self.todo(plan)
+        if left:
+            names = ", ".join(r.name or f"trial {r.number if r.confirms is None else r.confirms}" for r in left)
+            cost = max(map(self.cost_of, left))
+            self._parts.memory.note_ending(
+                f"The budget does not hold deploying {names} (about {cost:.0f} device seconds each): no ONNX form was "
+                "made and nothing was timed. The float checkpoints are whole; `autokd export` makes any form of them."
+            )
 
     def done(self, flight: Flight, outcome: Outcome, seconds: float) -> None:
         """Take a deployment. One that was stopped, or whose worker died, is simply run again, a few times."""
@@ -73,8 +87,11 @@ class Deploying:
             self._tries[number] += 1
             lost = outcome.state == "paused" or error.startswith(CRASHED)
             if lost and self._tries[number] < _TRIES:
+                self._begun[number] += int(seconds) if outcome.state == "paused" else 0
                 return memory.add_measuring_seconds(seconds)
             memory.note_ending(f"Trial {number} could not be deployed: {error}")
+        elif seconds >= _FOUND and not self._tries[number]:
+            memory.add_surprise("deploy", seconds / self._guess(self._parts.by_number()[number]))
         made = forms(outcome)
         fastest = min(made, key=lambda form: float(form["latency_ms"]))["runtime"] if made else ""
         plain = {name: value for name, value in outcome.values.items() if "/" not in name}

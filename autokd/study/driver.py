@@ -21,6 +21,7 @@ from autokd.study.accounts import Accounts
 from autokd.study.candidates import Candidates
 from autokd.study.causes import LOST
 from autokd.study.clock import Forward
+from autokd.study.forecast import at_least
 from autokd.study.frontier import SEARCHED
 from autokd.study.jobs import JobMaker
 from autokd.study.ledger import binding
@@ -105,6 +106,7 @@ class StudyDriver:
                 case "prefix":
                     stopping = self._interrupted or self._failure is not None
                     self._prefixes.done(flight, outcome, seconds, stopping=stopping)
+                    self._learn()
                 case "latency":
                     self._settle(self._measuring.done(flight, outcome, seconds))
                 case "deploy":
@@ -207,7 +209,8 @@ class StudyDriver:
     def _learn(self) -> None:
         probe = self._memory.probe
         if probe is not None:
-            self._accounts.probe = probe * self._maker.share
+            # Fine-tuning a teacher tells more than a few steps do, and never that trials are cheaper.
+            self._accounts.probe = at_least(probe * self._maker.share, self._memory.prefix_rates)
             self._accounts.learn(self._store.records())
 
     # ------------------------------------------------------------------------------------------ inside

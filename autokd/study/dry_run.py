@@ -20,10 +20,12 @@ from autokd.core.budget import Budget
 from autokd.core.errors import AutokdError, SpecError
 from autokd.core.settings import StudySettings
 from autokd.deploy.forms import folder_bytes
+from autokd.models.bases import base_shape
 from autokd.runner import run_job
 from autokd.study import machine
 from autokd.study.accounts import Accounts
 from autokd.study.appraise import Appraisal, PipelineAppraiser
+from autokd.study.bench_forecast import corrected
 from autokd.study.candidates import Candidate, Candidates
 from autokd.study.jobs import JobMaker
 from autokd.study.ledger import Spent
@@ -131,7 +133,7 @@ def _forecast(
     typical = median(costs[: len(drawn)])
     teacher = MARGIN * accounts.cost(drawn[0].prefix_macs)
     confirm = (_FINALISTS * (N_SEEDS - 1) + len(CONTROLS) * N_SEEDS) * typical
-    deploy = _FINALISTS * maker.appraiser.deploy_seconds * maker.share
+    deploy = _FINALISTS * _deploy_seconds(maker, drawn) * maker.share
     purse = accounts.purse()
     room = purse.limit - reserve(purse.limit, confirm + deploy) - teacher
     n_trials = min(room / typical, purse.trials_left)
@@ -161,6 +163,13 @@ def _forecast(
         pipelines=tuple(appraisal.pipeline for appraisal in drawn[:n_pipelines]),
         notes=(*prepared.notes, *told),
     )
+
+
+def _deploy_seconds(maker: JobMaker, drawn: Sequence[Appraisal]) -> float:
+    settings = maker.settings
+    teacher = base_shape(settings.assets[drawn[0].teacher], n_outputs=2).macs(settings.median_length)
+    known = [appraisal.values["macs"] for appraisal in drawn if "macs" in appraisal.values]
+    return corrected(maker.appraiser.deploy_seconds(median(known) if known else teacher, teacher), ())
 
 
 def _student_bytes(drawn: Sequence[Appraisal]) -> float:

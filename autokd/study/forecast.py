@@ -41,6 +41,12 @@ def calibrate(probe: float, seen: Sequence[tuple[float, float]]) -> Forecast:
     return Forecast(best.per_mac, best.overhead, _margin(best, usable))
 
 
+def at_least(probe: float, rates: Sequence[float]) -> float:
+    """Seconds per multiply-accumulate from the probe and from longer work that was slower, like a teacher's
+    fine-tuning; at most half as much again, since short work of that kind is mostly start-up and scoring."""
+    return min(max([probe, *rates]), _MARGIN_MOST * probe)
+
+
 def _line(seen: Sequence[tuple[float, float]]) -> Forecast | None:
     """Minimises ``sum ((a + b m) / s - 1)^2``; None where a or b comes out negative or the points are alike."""
     xx = sum(1 / s**2 for _, s in seen)

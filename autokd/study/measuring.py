@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 
 from autokd.core.job import Job, Outcome
 from autokd.study.accounts import Flight
+from autokd.study.appraise import Appraisal
+from autokd.study.bench_forecast import corrected
 from autokd.study.causes import CRASHED
 from autokd.study.parts import Parts
-from autokd.study.policy import OVERDRAFT, deadline_seconds
 from autokd.study.shapes import latency_values, needs, teacher_of, with_latency
 
 _TRIES = 3  # a measurement whose worker dies, or that is not done in its time, is started this often
+_FOUND = 0.5  # device seconds below which nothing was measured: the result was found on disk
+_LONGEST = 10.0  # a measurement may take this many times its forecast, where the budget does not end before
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,39 @@ class Measuring:
             return ()
         return (replace(landed, outcome=replace(outcome, values={**outcome.values, **values})),)
 
-    def start(self) -> Job:
-        """The job that times the first waiting trial's student beside its teacher."""
+    @property
+    def cost(self) -> float:
+        """Forecast device seconds of measuring the shape of the first trial that waits, 0 where none does."""
+        if not self._waiting:
+            return 0.0
+        landed = self._waiting[0]
+        return self._corrected(landed.outcome.values.get("macs", 0.0), landed.teacher)
+
+    def cost_of(self, appraisal: Appraisal) -> float:
+        """Forecast device seconds of measuring a trial that is to be started, 0 where its shape is known."""
+        if not self._wanted or latency_values(self._parts.memory.shapes, appraisal.shape, appraisal.teacher):
+            return 0.0
+        return self._corrected(appraisal.values.get("macs", 0.0), appraisal.teacher)
+
+    def _corrected(self, macs: float, teacher: str) -> float:
+        return corrected(self._guess(macs, teacher), self._parts.memory.surprises("latency"))
+
+    def _guess(self, macs: float, teacher: str) -> float:
+        parts = self._parts
+        return parts.appraiser.latency_seconds(macs, parts.memory.teacher_macs(teacher)) * parts.maker.share
+
+    def start(self, cap: float) -> Job:
+        """The job that times the first waiting trial's student beside its teacher, within ``cap`` device seconds."""
         parts, landed = self._parts, self._waiting[0]
-        purse, cost = parts.accounts.purse(), parts.appraiser.latency_seconds * parts.maker.share
-        seconds = deadline_seconds(cost, purse.left + (OVERDRAFT - 1) * purse.limit, parts.maker.share, runaway=True)
-        return parts.fly(parts.maker.latency(landed.flight.job, max(seconds, cost)), cost)
+        cost = self.cost
+        seconds = min(_LONGEST * cost, cap) / parts.maker.share
+        return parts.fly(parts.maker.latency(landed.flight.job, seconds), cost)
+
+    def tell_left(self) -> None:
+        """Note which trials the budget leaves without a latency."""
+        if self._waiting:
+            names = ", ".join(str(landed.flight.number) for landed in self._waiting)
+            self._parts.memory.note_ending(f"The budget did not hold timing these finished trials: {names}.")
 
     def done(self, flight: Flight, outcome: Outcome, seconds: float) -> tuple[Landed, ...]:
         """Take a measurement; the trials that need not wait any longer."""
@@ -79,6 +109,9 @@ class Measuring:
         landed = self._waiting[0]
         shape = landed.outcome.shape
         if outcome.state == "complete":
+            if seconds >= _FOUND:
+                macs = landed.outcome.values.get("macs", 0.0)
+                memory.add_surprise("latency", seconds / self._guess(macs, landed.teacher))
             memory.keep_shape(shape, with_latency(memory.shapes, shape, landed.teacher, outcome.values))
         else:
             key = (shape, landed.teacher)

@@ -35,15 +35,26 @@ class Memory:
         """Whether this study has made the prefix (or found it made) and knows what it is worth."""
         return bool(self.prefixes.get(name, {}).get("done"))
 
-    def keep_prefix(self, name: str, teacher: str, outcome: Outcome, device_seconds: float) -> None:
+    @property
+    def prefix_rates(self) -> list[float]:
+        """Device seconds per multiply-accumulate of the prefixes that were made in one go."""
+        return [float(found["rate"]) for found in self.prefixes.values() if found.get("rate")]
+
+    def keep_prefix(self, name: str, teacher: str, outcome: Outcome, device_seconds: float, rate: float = 0.0) -> None:
         before = self.prefixes.get(name, {})
         entry = {
+            "rate": 0.0 if before else rate,
             "teacher": teacher,
             "values": dict(outcome.values) or before.get("values", {}),
             "device_seconds": before.get("device_seconds", 0.0) + device_seconds,
             "done": outcome.state == "complete" or before.get("done", False),
         }
         self._store.put("prefixes", {**self.prefixes, name: entry})
+
+    def teacher_macs(self, teacher: str) -> float:
+        """Multiply-accumulates of a teacher per example, by its base model's name; 0 before it was made."""
+        made = (found["values"] for found in self.prefixes.values() if found["teacher"] == teacher)
+        return max((float(values.get("macs", 0.0)) for values in made), default=0.0)
 
     @property
     def plan(self) -> Plan | None:
@@ -83,6 +94,13 @@ class Memory:
 
     def keep_deployed(self, number: int, facts: Mapping[str, Any]) -> None:
         self._store.put("deployed", {**self.deployed, str(number): dict(facts)})
+
+    def surprises(self, kind: str) -> list[float]:
+        """What jobs that measure time took over what had been forecast of them, by kind of job."""
+        return [float(ratio) for ratio in self._store.get("surprises", {}).get(kind, ())]
+
+    def add_surprise(self, kind: str, ratio: float) -> None:
+        self._store.put("surprises", {**self._store.get("surprises", {}), kind: [*self.surprises(kind), ratio]})
 
     @property
     def measuring_seconds(self) -> float:

@@ -2,8 +2,10 @@
 
 All money here is device seconds (allocated devices x wall seconds). A study searches until the search's share cannot
 hold one more trial, then confirms: further seeds of its finalists, and two controls. Between 20 and 40 % of the budget
-is kept for that, and for deploying what was confirmed. What is left over at the end is spent on more trials, and on one
-last job that its deadline pauses; deploying comes last.
+is kept for that, and for deploying what was confirmed; more where not even one seed of the controls and one deployment
+would fit otherwise. What is left over at the end is spent on more trials, and on one last job that its deadline pauses;
+deploying comes last. Whatever measures time starts only where its forecast fits, and ends at the latest where the
+budget does, a little overdraft included.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ RESERVE_LEAST, RESERVE_MOST = 0.2, 0.4  # shares of the budget kept for confirmi
 WORTH_FILLING = 0.08  # a remainder above this share of the budget is spent on a last job that its deadline pauses
 ALMOST_DONE = 0.02  # jobs that need no more than this share may finish past the limit ...
 OVERDRAFT = 1.03  # ... until this multiple of it is spent
+VITAL_RUNS = 2.05  # one seed of both controls, and scoring the finalist itself: in costs of the finalist's training
 _LEAST_TRIAL = 0.6  # a trial much cheaper than the typical one is no use for filling a budget
 _RUNAWAY = 3.0  # a search trial that takes this many times its forecast is paused
 _RUNAWAY_SECONDS = 60.0  # forecasts of very short jobs are mostly start-up: give these at least this long
@@ -42,6 +45,11 @@ class Purse:
         """What nothing in flight is expected to use."""
         return self.left - self.committed
 
+    @property
+    def most(self) -> float:
+        """What a job that must end may use: what is left, and the usual overdraft."""
+        return self.left + (OVERDRAFT - 1) * self.limit if self.limit < math.inf else math.inf
+
 
 @dataclass(frozen=True)
 class Check:
@@ -66,10 +74,14 @@ class Check:
 class Situation:
     """What the decision depends on. ``running`` counts jobs in flight, ``tried`` search trials started so far.
 
-    ``typical`` is the forecast cost of an ordinary trial, ``plan_cost`` that of confirming the present frontier.
-    ``deploys`` counts the confirmed results that are still to be deployed; ``deploy_cost`` is the forecast of all
-    deploying to come, which nothing else may use once the study confirms (before, it is part of ``plan_cost``).
-    ``unmeasured``: a finished trial waits for the latency of its shape. ``alone``: a job runs that must run alone.
+    ``typical`` is the forecast cost of an ordinary trial, ``plan_cost`` that of confirming the present frontier,
+    ``vital_cost`` that of the least result: one seed of the controls of whatever may become the best finalist, and one
+    deployment (``deploy_each``).
+    ``deploys`` counts the confirmed results that are still to be deployed, the cheapest of them for ``deploy_each``;
+    ``deploy_cost`` is the forecast of all deploying to come, which nothing else may use once the study confirms
+    (before, it is part of ``plan_cost``).
+    ``unmeasured``: a finished trial waits for the latency of its shape, to be measured for ``measure_cost``.
+    ``alone``: a job runs that must run alone.
     ``closed``: no proposal can be afforded, or none is left. ``fill``: whether the limit is one to be used up.
     """
 
@@ -78,13 +90,16 @@ class Situation:
     tried: int
     typical: float
     plan_cost: float = 0.0
+    vital_cost: float = 0.0
     checks: tuple[Check, ...] = ()
     closed: bool = False
     confirming: bool = False
     fill: bool = True
     deploys: int = 0
     deploy_cost: float = 0.0
+    deploy_each: float = 0.0
     unmeasured: bool = False
+    measure_cost: float = 0.0
     alone: bool = False
 
 
@@ -105,10 +120,16 @@ class Confirm:
 
 @dataclass(frozen=True)
 class Try:
-    """Start a search trial that costs at most ``most`` (prefix included); ``cap`` bounds what it may really use."""
+    """Start a search trial that costs at most ``most`` (prefix included); ``cap`` bounds what it may really use.
+
+    ``whole`` bounds its cost together with that of its ``VITAL_RUNS``, which it needs if it becomes the best finalist;
+    where no trial keeps that, ``needed`` says that one is wanted all the same: the first of a study.
+    """
 
     most: float
     cap: float
+    whole: float = math.inf
+    needed: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,38 +142,46 @@ class Run:
 
 @dataclass(frozen=True)
 class Measure:
-    """Nothing runs: measure the latency of a shape."""
+    """Nothing runs: measure the latency of a shape, which may use at most ``cap``."""
+
+    cap: float
 
 
 @dataclass(frozen=True)
 class Deploy:
-    """Nothing runs: deploy the next of the confirmed results."""
+    """Nothing runs: deploy the first of the confirmed results that is forecast to need at most ``cap``."""
+
+    cap: float
 
 
 Decision = Wait | Finish | Confirm | Try | Run | Measure | Deploy
 
 
-def reserve(limit: float, plan_cost: float) -> float:
-    """What is kept for confirming: the forecast, but at least 20 % and at most 40 % of the limit."""
+def reserve(limit: float, plan_cost: float, vital_cost: float = 0.0) -> float:
+    """What is kept for confirming: the forecast, but at least 20 % and at most 40 % of the limit; in any case what the
+    least result needs."""
     if math.isinf(limit):
         return 0.0
-    return min(max(plan_cost, RESERVE_LEAST * limit), RESERVE_MOST * limit)
+    return max(min(max(plan_cost, RESERVE_LEAST * limit), RESERVE_MOST * limit), vital_cost)
 
 
 def decide(now: Situation) -> Decision:
     """The next thing to do. Jobs that measure time run alone: they wait for all others, and all others for them."""
     if now.alone or (now.unmeasured and now.running):
         return Wait()
-    if now.unmeasured:
-        return Measure()
+    most = now.purse.most if now.fill else math.inf
+    if now.unmeasured and now.measure_cost <= most:
+        return Measure(most)
     return _confirming(now) if now.confirming else _searching(now)
 
 
 def _searching(now: Situation) -> Decision:
-    kept = reserve(now.purse.limit, now.plan_cost)
+    kept = reserve(now.purse.limit, now.plan_cost, now.vital_cost)
     room = now.purse.free - kept
-    if _may_try(now) and (room >= _LEAST_TRIAL * now.typical or now.tried == 0):
-        return Try(max(room, now.typical) if now.tried == 0 else room, cap=now.purse.left - kept)
+    whole, first = now.purse.free - now.deploy_each, now.tried == 0
+    fits = min(room, whole / (1 + VITAL_RUNS)) >= _LEAST_TRIAL * now.typical
+    if _may_try(now) and (fits or first):
+        return Try(max(room, now.typical) if first else room, now.purse.left - kept, whole, first)
     return Wait() if now.running else Confirm()
 
 
@@ -176,8 +205,9 @@ def _confirming(now: Situation) -> Decision:
             return Run(now.checks[0], cap=_with_overdraft(purse))
         if _may_try(now):
             return Try(math.inf, cap=purse.left)
-    if now.deploys and (not now.fill or now.purse.spent < OVERDRAFT * now.purse.limit):
-        return Deploy()
+    most = now.purse.most if now.fill else math.inf
+    if now.deploys and now.deploy_each <= most:
+        return Deploy(most)
     return Finish()
 
 

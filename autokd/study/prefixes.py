@@ -73,7 +73,9 @@ class Prefixes:
         """
         parts = self._parts
         appraisal = parts.appraiser.appraise(flight.job.spec.pipeline)
-        parts.memory.keep_prefix(appraisal.prefix, appraisal.teacher, outcome, seconds)
+        made = outcome.state == "complete" and appraisal.prefix_macs > 0
+        rate = seconds / (MARGIN * appraisal.prefix_macs) if made else 0.0
+        parts.memory.keep_prefix(appraisal.prefix, appraisal.teacher, outcome, seconds, rate)
         if outcome.state == "complete":
             remove(parts.maker.places.job(flight.job.id))
         elif outcome.state == "failed":

@@ -15,8 +15,9 @@ from autokd.study.causes import LOST
 from autokd.study.confirm import SCORING_SHARE
 from autokd.study.frontier import SEARCHED
 from autokd.study.ledger import binding
+from autokd.study.measuring import Measuring
 from autokd.study.parts import Parts
-from autokd.study.policy import RESERVE_MOST, deadline_seconds
+from autokd.study.policy import RESERVE_MOST, VITAL_RUNS, Try, deadline_seconds
 from autokd.study.prefixes import Prefixes
 from autokd.study.queue import Queue, Waiting
 from autokd.study.shapes import known_values
@@ -25,8 +26,8 @@ from autokd.study.shapes import known_values
 class Searching:
     """Takes what was asked for and draws search trials, and starts them."""
 
-    def __init__(self, parts: Parts, prefixes: Prefixes) -> None:
-        self._parts, self._prefixes = parts, prefixes
+    def __init__(self, parts: Parts, prefixes: Prefixes, measuring: Measuring) -> None:
+        self._parts, self._prefixes, self._measuring = parts, prefixes, measuring
         self._queue = Queue(parts.maker.places.queue)
         self.waiting: list[Candidate] = []
         self._closed = False
@@ -42,49 +43,71 @@ class Searching:
             raise self._no_pipeline()
         return parts.fly(parts.maker.probe(first.appraisal, parts.accounts.purse().left / parts.maker.share), 0.0)
 
-    def waiting_cost(self) -> float:
-        """Forecast device seconds of the trials that wait for a prefix."""
-        return sum(self._rest(c.appraisal, 0.0) for c in self.waiting)
+    def waiting_costs(self) -> list[float]:
+        """Forecast device seconds of each trial that waits for a prefix."""
+        return [self._rest(c.appraisal, 0.0) for c in self.waiting]
 
-    def start_waiting(self, cap: float) -> Job | None:
-        """A trial whose prefix has been made meanwhile, None where there is none."""
+    def start_waiting(self, cap: float, whole: float) -> Job | None:
+        """A trial whose prefix has been made meanwhile, None where there is none.
+
+        ``whole`` is what is free beside those that wait. One that turns out dearer than that with its vital runs, now
+        that the prefix has told how fast this machine is, goes back to where it came from.
+        """
         self.waiting = [c for c in self.waiting if not self._prefixes.broken(c.appraisal)]
-        for candidate in self.waiting:
-            if self._prefixes.ready(candidate.appraisal):
-                self.waiting.remove(candidate)
+        for candidate in [c for c in self.waiting if self._prefixes.ready(c.appraisal)]:
+            self.waiting.remove(candidate)
+            if self._vital(candidate.appraisal) <= whole:
                 return self._start(candidate, cap)
+            self._put_back(candidate)
+            whole += self._rest(candidate.appraisal, 0.0)
         if self.waiting:  # its worker may have died: see that somebody makes it
             return self._prefixes.start(self.waiting[0].appraisal)
         return None
 
-    def draw(self, most: float, cap: float) -> Job | None:
-        """Start a trial that costs at most ``most`` device seconds, or the prefix it needs; see ``closed``."""
+    def draw(self, decision: Try) -> Job | None:
+        """Start a trial within the decision's bounds, or the prefix it needs; see ``closed``."""
         if self.waiting and not self._prefixes.any_made():
             return None  # everything waits for the first teacher
 
-        def affordable(appraisal: Appraisal, spent: float) -> bool:
-            ready = self._prefixes.ready(appraisal)
-            if self._prefixes.broken(appraisal) or (self.waiting and not ready):
-                return False
-            return self._rest(appraisal, spent) + self._prefixes.cost(appraisal) <= most
-
-        def allowed(appraisal: Appraisal, spent: float) -> bool:
-            return affordable(appraisal, spent) and not self._breaks(appraisal)
-
-        records, candidates = self._parts.store.records(), self._parts.candidates
-        candidate = candidates.asked(self._queued(), self.waiting, affordable)
-        candidate = candidate or candidates.draw(records, self.waiting, allowed)
+        candidate = self._candidate(decision.most, decision.whole)
+        if candidate is None and decision.needed:
+            candidate = self._candidate(decision.most)
         if candidate is None:
             self._refuse_hopeless()
             self._closed = not self.waiting
             self._refused = frozenset(entry.file for entry in self._queued())
             return None
         if not self.waiting and not any(r.role in SEARCHED for r in self._parts.store.records()):
-            self._say_what_is_masked(most)
+            self._say_what_is_masked(decision.most)
         if self._prefixes.ready(candidate.appraisal):
-            return self._start(candidate, cap)
+            return self._start(candidate, decision.cap)
         self.waiting.append(candidate)
         return self._prefixes.start(candidate.appraisal)
+
+    def _candidate(self, most: float, whole: float = math.inf) -> Candidate | None:
+        """What was asked for, or else the next proposal, that costs at most ``most``, with its vital runs ``whole``."""
+
+        def affordable(appraisal: Appraisal, spent: float) -> bool:
+            ready = self._prefixes.ready(appraisal)
+            if self._prefixes.broken(appraisal) or (self.waiting and not ready):
+                return False
+            around = self._prefixes.cost(appraisal) + self._measuring.cost_of(appraisal)
+            cost = self._rest(appraisal, spent) + around
+            return cost <= most and cost + self._vital(appraisal) <= whole
+
+        def allowed(appraisal: Appraisal, spent: float) -> bool:
+            return affordable(appraisal, spent) and not self._breaks(appraisal)
+
+        records, candidates = self._parts.store.records(), self._parts.candidates
+        found = candidates.asked(self._queued(), self.waiting, affordable)
+        return found or candidates.draw(records, self.waiting, allowed)
+
+    def _put_back(self, candidate: Candidate) -> None:
+        begun = candidate.rests or candidate.continues
+        if begun is not None:
+            self._parts.candidates.go_on(begun)
+        elif candidate.asked is None:  # an entry of the queue is still in it
+            self._parts.candidates.again(candidate.params, candidate.role)
 
     def _start(self, candidate: Candidate, cap: float) -> Job:
         parts, appraisal = self._parts, candidate.appraisal
@@ -139,6 +162,10 @@ class Searching:
         """What a trial still costs after ``spent`` device seconds; finishing one costs something in any case."""
         whole = self._parts.accounts.cost(appraisal.macs)
         return max(whole - spent, SCORING_SHARE * whole)
+
+    def _vital(self, appraisal: Appraisal) -> float:
+        """What a trial will need, with a margin, if it becomes the best finalist."""
+        return VITAL_RUNS * self._parts.accounts.safe_cost(appraisal.macs)
 
     def _say_what_is_masked(self, most: float) -> None:
         cost = self._parts.accounts.cost

@@ -38,7 +38,7 @@ class Starter:
 
     def __init__(self, parts: Parts, prefixes: Prefixes, measuring: Measuring) -> None:
         self._parts = parts
-        self._searching = Searching(parts, prefixes)
+        self._searching = Searching(parts, prefixes, measuring)
         self._deploying = Deploying(parts)
         self._confirming = Confirming(parts, prefixes, self._deploying)
         self._measuring = measuring
@@ -52,7 +52,7 @@ class Starter:
         if accounts.forecast is None:
             return self._searching.probe()
         if not self._alone() and not self._measuring.waiting:
-            waiting = self._searching.start_waiting(self._cap())
+            waiting = self._searching.start_waiting(self._cap(), self._purse().free - self._confirming.deploy_each)
             if waiting is not None:
                 return waiting
         while True:
@@ -74,18 +74,19 @@ class Starter:
 
     def _carry_out(self, decision: Decision) -> Job | None:
         match decision:
-            case Try(most, cap):
-                return self._searching.draw(most, cap)
+            case Try():
+                return self._searching.draw(decision)
             case Run(check, cap):
                 return self._confirming.start(check, cap)
             case Confirm():
                 self._searching.reopen()
                 self._confirming.begin()
-            case Measure():
-                return self._measuring.start()
-            case Deploy():
-                return self._deploying.start(self._plan())
+            case Measure(cap):
+                return self._measuring.start(cap)
+            case Deploy(cap):
+                return self._deploying.start(self._plan(), cap)
             case Finish():
+                self._deploying.tell_left(self._plan())
                 self.over = True
         return None
 
@@ -94,25 +95,37 @@ class Starter:
         searched = [r for r in parts.store.records() if r.role in SEARCHED]
         costs = [parts.accounts.cost(r.forecast_macs) for r in searched if r.forecast_macs > 0]
         typical = statistics.median(costs) if costs else 0.0
+        todo = () if plan is None else self._deploying.todo(plan)
+        each = min(map(self._deploying.cost_of, todo)) if todo else self._confirming.deploy_each
         return Situation(
             purse=self._purse(),
             running=len(parts.accounts.flights),
             tried=len(searched) + len(self._searching.waiting),
             typical=typical,
             plan_cost=self._confirming.forecast(typical) if plan is None else 0.0,
+            vital_cost=self._confirming.vital(self._begun()) if plan is None else 0.0,
             checks=() if plan is None else self._confirming.checks(plan),
             closed=self._searching.closed,
             confirming=plan is not None,
             fill=not math.isinf(parts.accounts.purse().limit),
-            deploys=0 if plan is None else len(self._deploying.todo(plan)),
+            deploys=len(todo),
+            deploy_each=each,
             deploy_cost=0.0 if plan is None else self._deploying.cost(plan),
             unmeasured=bool(self._measuring.waiting),
+            measure_cost=self._measuring.cost,
             alone=self._alone(),
         )
 
     def deployed(self, flight: Flight, outcome: Outcome, seconds: float) -> None:
         """A deployment came back."""
         self._deploying.done(flight, outcome, seconds)
+
+    def _begun(self) -> list[float]:
+        """Forecasts, with a margin, of the search trials that run or wait for their prefix."""
+        forecast, flights = self._parts.accounts.forecast, self._parts.accounts.flights.values()
+        margin = 1.0 if forecast is None else forecast.margin
+        costs = [flight.cost for flight in flights if flight.job.kind == "trial"]
+        return [margin * cost for cost in costs + self._searching.waiting_costs()]
 
     def _alone(self) -> bool:
         return any(flight.job.kind in ALONE for flight in self._parts.accounts.flights.values())
@@ -121,7 +134,8 @@ class Starter:
         return self._confirming.plan() or Plan(())
 
     def _purse(self) -> Purse:
-        return self._parts.accounts.purse(self._searching.waiting_cost(), self._parts.memory.confirm_limit)
+        waiting = sum(self._searching.waiting_costs()) + self._measuring.cost
+        return self._parts.accounts.purse(waiting, self._parts.memory.confirm_limit)
 
     def _cap(self) -> float:
         """What a trial that waited may use of the budget."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from autokd.study.forecast import calibrate
+from autokd.study.forecast import at_least, calibrate
 
 
 def test_before_any_trial_the_probe_is_all_there_is() -> None:
@@ -44,3 +44,10 @@ def test_the_margin_covers_four_of_five_and_is_bounded() -> None:
 
 def test_runs_without_training_teach_nothing() -> None:
     assert calibrate(2e-9, [(0.0, 3.0)]).seconds(1e9) == pytest.approx(2.0)
+
+
+def test_longer_work_may_make_the_probe_dearer_but_not_much() -> None:
+    assert at_least(1.0, ()) == 1.0
+    assert at_least(1.0, (0.2,)) == 1.0
+    assert at_least(1.0, (1.3, 0.9)) == 1.3
+    assert at_least(1.0, (7.0,)) == 1.5

@@ -13,11 +13,12 @@ import pytest
 
 from autokd.core.canonical import digest
 from autokd.core.errors import AutokdError, BudgetError, SpecError
-from autokd.core.job import Job, Outcome
+from autokd.core.job import ALONE, Job, Outcome
 from autokd.study.frontier import frontier
+from autokd.study.memory import Memory
 from autokd.study.view import StudyView
 from autokd.testing.toy import toy_space
-from autokd.testing.toy_work import toy_outcome
+from autokd.testing.toy_work import ALONE_SECONDS, toy_outcome
 
 Toy = Callable[..., Any]
 
@@ -39,6 +40,51 @@ def test_a_probe_that_was_wrong_does_not_break_the_budget(toy: Toy, slow: float)
     study = toy(f"{slow}cpu-min").run(outcome)
     assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
     assert study.front
+
+
+# A teacher takes 10 seconds, a layer one: a budget in which both are as large a share as those of small real studies.
+@pytest.mark.parametrize(("slow", "deploying"), [(1.0, 0.5), (1.0, 4.0), (1.5, 1.8), (2.0, 0.5)])
+@pytest.mark.parametrize("cost", ["macs", "latency"])
+def test_a_small_budget_holds_controls_and_is_kept(toy: Toy, slow: float, deploying: float, cost: str) -> None:
+    def outcome(job: Job) -> Outcome:
+        found = toy_outcome(job)
+        if job.kind in ALONE:
+            return replace(found, seconds=deploying)
+        return found if job.kind == "probe" else replace(found, seconds=found.seconds * slow)
+
+    study = toy("0.6cpu-min", objectives=("score", cost)).run(outcome)
+    assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+    assert {control.name for control in study.controls} == {"fine-tune", "logits"}
+    for member in study.front:
+        assert member.latency_ms is not None or any("does not hold deploying" in note for note in study.notes)
+        assert member.checkpoint
+
+
+@pytest.mark.parametrize("slow", [2.0, 3.0])
+def test_the_first_deployment_tells_what_the_others_cost(toy: Toy, slow: float) -> None:
+    jobs: list[Job] = []
+
+    def outcome(job: Job) -> Outcome:
+        jobs.append(job)
+        return replace(toy_outcome(job), seconds=slow) if job.kind == "deploy" else toy_outcome(job)
+
+    made = toy("1cpu-min")
+    study = made.run(outcome)
+    deadlines = [job.deadline_seconds for job in jobs if job.kind == "deploy"]
+    limit, ratio = 60.0, slow / ALONE_SECONDS
+    assert all(seconds <= 1.05 * limit for seconds in deadlines)
+    assert Memory(made.store).surprises("deploy")[0] == pytest.approx(ratio)
+    assert study.budget.spent / study.budget.limit <= 1.05
+
+
+def test_a_deployment_that_does_not_end_is_stopped_where_the_budget_does(toy: Toy) -> None:
+    def outcome(job: Job) -> Outcome:
+        return replace(toy_outcome(job), seconds=500.0) if job.kind == "deploy" else toy_outcome(job)
+
+    study = toy("1cpu-min").run(outcome)
+    assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+    assert all(member.latency_ms is None and member.checkpoint for member in study.front)
+    assert any("does not hold deploying" in note and "autokd export" in note for note in study.notes)
 
 
 def test_what_jobs_cost_is_what_the_driver_saw(toy: Toy) -> None:
