@@ -12,6 +12,7 @@ from autokd.core.latency import LatencySpec
 from autokd.core.metric_file import metric_title
 from autokd.core.result import StudyResult
 from autokd.core.settings import StudySettings
+from autokd.report.deployment import timed_on
 from autokd.report.marks import short
 from autokd.report.pipelines import number
 from autokd.report.quantities import ms, size, times
@@ -20,6 +21,7 @@ from autokd.report.standing import Point, fastest_form, points
 # The columns of costs, each with how it is shown; empty: it was not measured.
 _COSTS: Mapping[str, Callable[[Point], str]] = {
     "params": lambda point: short(point.costs["params"]),
+    "active": lambda point: "" if point.active_params is None else short(point.active_params),
     "MACs": lambda point: short(point.costs["macs"]),
     "latency": lambda point: ms(point.costs["latency"]) if "latency" in point.costs else "",
     "speedup": lambda point: times(point.speedup) if point.speedup is not None else "",
@@ -51,7 +53,8 @@ def print_front(result: StudyResult) -> None:
     heads = ["", f"test {metric_title(result.settings.metric)}", "95 % interval", "valid", *columns]
     print_table(heads, [[*_scores(point), *(shown(point) for shown in columns.values())] for point in found])
     if "latency" in columns:
-        click.echo(f"\nlatency: median of {_latency_of(result.settings)}")
+        machine = timed_on(result)
+        click.echo(f"\nlatency: median of {_latency_of(result.settings)}" + (f" on {machine}" if machine else ""))
     click.echo()
     for point in found:
         if point.kind == "finalist":

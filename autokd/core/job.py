@@ -90,7 +90,7 @@ class Outcome:
     ``predictions`` names files of raw predictions (safetensors) by split. ``checkpoint`` is a folder.
     ``error`` is one line, for failed jobs; ``trace`` the traceback for the log. ``curve`` is a list of Progress JSON.
     ``seconds`` is wall time in the worker; ``seconds_alone`` what the trial would cost if it shared no prefix.
-    ``notes`` are sentences for the reader of the study.
+    ``notes`` are sentences for the reader of the study. ``timed_on`` names the machine that latencies are of.
     """
 
     state: JobState
@@ -106,6 +106,7 @@ class Outcome:
     environment: Mapping[str, str] = field(default_factory=dict)
     shape: str = ""
     notes: tuple[str, ...] = ()
+    timed_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -19,6 +19,7 @@ class TrialRecord:
     (``confirms``: that trial's number).
     ``params`` are the space's parameters, empty for pipelines outside of the space. ``values`` as in ``Outcome``.
     ``device_seconds`` is what the trial cost the study; ``device_seconds_alone`` with shared prefixes paid alone.
+    ``shape`` is the student's, as in ``Outcome``, and ``timed_on`` the machine that its latency was measured on.
     """
 
     number: int
@@ -44,6 +45,8 @@ class TrialRecord:
     started: str = ""  # ISO 8601, UTC
     ended: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    shape: str = ""
+    timed_on: str = ""
 
     @property
     def feasible(self) -> bool:
@@ -75,8 +78,9 @@ class Finalist:
     """A confirmed pipeline: scores over seeds, with an interval over examples and seeds (scores are fractions).
 
     ``size_bytes`` is the size of what ships (``form``). Latencies are medians, and a 90th percentile, at the study's
-    latency spec, interleaved with the teacher; ``speedup`` is the teacher's over ``latency_ms``. They are None where
-    nothing was deployed. ``forms`` are all runtimes of the seed that ships, ``fastest`` the one with the lowest median.
+    latency spec, interleaved with the teacher; ``speedup`` is the teacher's over ``latency_ms``, and ``timed_on`` names
+    the machine. They are None (empty) where nothing was deployed. ``forms`` are all runtimes of the seed that ships,
+    ``fastest`` the one with the lowest median.
     """
 
     trial: int
@@ -98,6 +102,7 @@ class Finalist:
     speedup: float | None = None
     forms: tuple[Form, ...] = ()
     fastest: str = ""
+    timed_on: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "forms": [asdict(form) for form in self.forms]}

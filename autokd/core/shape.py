@@ -12,6 +12,7 @@ from typing import Any
 
 from autokd.core.canonical import digest
 
+KEY_PARTS = ":"  # between a speed key and the method of an int8 form
 _NO_SPEED = ("dropout", "norm_eps", "pad_id")
 
 
@@ -101,7 +102,11 @@ class EncoderShape:
         return EncoderShape(**{**value, "layers": layers})
 
 
-def speed_key(shape: EncoderShape, form: str) -> str:
+def speed_key(shape: EncoderShape, form: str, method: str = "") -> str:
     """A name for what a student's speed and size on disk depend on: its shape, whatever its rates of dropout, and the
-    form in which it ships."""
-    return digest([{name: value for name, value in shape.to_json().items() if name not in _NO_SPEED}, form])
+    form in which it ships.
+
+    An int8 form is also told by its ``method`` (``dynamic`` or ``static``), once that was chosen: see ``KEY_PARTS``.
+    """
+    key = digest([{name: value for name, value in shape.to_json().items() if name not in _NO_SPEED}, form])
+    return f"{key}{KEY_PARTS}{method}" if method else key

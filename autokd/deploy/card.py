@@ -64,6 +64,7 @@ class CardFacts:
     test_low: float | None = None
     test_high: float | None = None
     params: float | None = None
+    active_params: float | None = None  # that one token meets, where these are fewer than are stored
     macs: float | None = None
     size_bytes: float | None = None
     teacher_test_score: float | None = None
@@ -99,6 +100,11 @@ def render_card(facts: CardFacts) -> str:
         *_section("Limits", _limits(facts)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def fewer(active: float | None, stored: float | None) -> float | None:
+    """The parameters that one token meets, None where they are all that are stored, or not known."""
+    return active if active is not None and stored is not None and active < stored else None
 
 
 def escape(text: str) -> str:
@@ -161,6 +167,7 @@ def _scores(facts: CardFacts) -> list[str]:
         lines.append(f"| the teacher, test | {facts.teacher_test_score:.4f} |")
     sizes = [
         ("parameters", facts.params, "{:,.0f}"),
+        ("parameters that one token meets", facts.active_params, "{:,.0f}"),
         ("multiply-accumulates per example", facts.macs, "{:,.0f}"),
         ("bytes on disk", facts.size_bytes, "{:,.0f}"),
     ]

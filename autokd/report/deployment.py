@@ -48,8 +48,14 @@ def deployed(finalist: Finalist) -> list[Deployed]:
     ]
 
 
+def timed_on(result: StudyResult) -> str:
+    """The machine of all latencies of a result, empty where nothing was timed or it is not known."""
+    return next((finalist.timed_on for finalist in result.front if finalist.latency_ms is not None), "")
+
+
 def measured_how(result: StudyResult) -> str:
-    """How latencies were measured, in two sentences."""
+    """How latencies were measured, and on which machine, in a few sentences."""
+    machine = timed_on(result)
     spec, tokens = LatencySpec.parse(result.settings.latency), result.settings.latency_length
     texts = "one text" if spec.batch == 1 else f"{spec.batch} texts"
     length = f"{tokens} tokens" if tokens else "its length"
@@ -58,7 +64,7 @@ def measured_how(result: StudyResult) -> str:
     return (
         f"A call is {texts} of {length}{which} on {threads}; the teacher runs in {_RUNTIMES[spec.runtime]}. "
         "Each student's runtimes and the teacher were called in turns, after a warm-up and with nothing else of the "
-        "study running; tokenisation is not part of a call."
+        "study running; tokenisation is not part of a call." + (f" The machine: {machine}." if machine else "")
     )
 
 

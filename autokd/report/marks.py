@@ -64,7 +64,8 @@ def _point_hover(point: Point) -> str:
     name = {"finalist": "trial ", "control": "control ", "teacher": "teacher "}[point.kind] + point.label
     interval = "" if point.low is None or point.high is None else f" [{point.low:.3f}, {point.high:.3f}]"
     lines = [f"test {point.test_score:.3f}{interval}, validation {point.valid_score:.3f}"]
-    lines.append(f"{short(point.costs['params'])} parameters, {short(point.costs['macs'])} MACs")
+    active = "" if point.active_params is None else f" ({short(point.active_params)} active)"
+    lines.append(f"{short(point.costs['params'])} parameters{active}, {short(point.costs['macs'])} MACs")
     deployed = [ms(point.costs["latency"])] if "latency" in point.costs else []
     deployed += [f"{times(point.speedup)} the teacher's speed"] if point.speedup is not None else []
     deployed += [size(point.costs["size_bytes"])] if "size_bytes" in point.costs else []

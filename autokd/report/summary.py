@@ -29,6 +29,7 @@ _FINALIST = (
     "latency_p90_ms",
     "teacher_latency_ms",
     "speedup",
+    "timed_on",
     "fastest",
     "forms",
 )
@@ -57,8 +58,8 @@ def summary(result: StudyResult, report: str = "") -> dict[str, Json]:
 
 def _told(result: StudyResult, finalist: Finalist, names: tuple[str, ...]) -> dict[str, Json]:
     values = {**finalist.to_json(), "active_params": active_params(result, finalist)}
-    # A size of 0 and an empty name of a runtime are those of studies from before there were any.
-    values |= {name: values[name] or None for name in ("size_bytes", "fastest")}
+    # A size of 0 and empty names of a runtime and a machine are those of studies from before there were any.
+    values |= {name: values[name] or None for name in ("size_bytes", "fastest", "timed_on")}
     return _known({name: values[name] for name in names})
 
 

@@ -14,6 +14,7 @@ from autokd.core.job import Job, Outcome
 from autokd.core.latency import LatencySpec
 from autokd.deploy.forms import add_int8, add_onnx
 from autokd.deploy.latency import Timing, measure
+from autokd.deploy.machine import timing_machine
 from autokd.deploy.runtimes import Runtime
 from autokd.pipeline import Pipeline
 from autokd.runner.forms import Forms, opened, shipped_runtime, usable
@@ -32,7 +33,8 @@ def run_latency(job: Job) -> Outcome:
     runtime = bench.ships
     bench.watch.check()
     timings = bench.timed({runtime: bench.forms.open(runtime, bench.spec.threads)}, SECONDS)
-    return Outcome("complete", 0.0, values=bench.speed(timings, runtime), notes=bench.teachers[1])
+    values = bench.speed(timings, runtime)
+    return Outcome("complete", 0.0, values=values, notes=bench.teachers[1], timed_on=timing_machine())
 
 
 @dataclass(frozen=True)

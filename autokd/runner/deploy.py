@@ -13,10 +13,11 @@ from autokd.core.job import Job, Outcome
 from autokd.core.json_files import write_json
 from autokd.core.latency import RUNTIMES
 from autokd.core.task import Task
-from autokd.deploy.card import CardFacts, CardForm, write_card
+from autokd.deploy.card import CardFacts, CardForm, fewer, write_card
 from autokd.deploy.folders import is_own
 from autokd.deploy.forms import available_runtimes, folder_bytes, onnx_missing
 from autokd.deploy.gate import load_predictions
+from autokd.deploy.machine import timing_machine
 from autokd.deploy.runtimes import Runtime
 from autokd.engine.precision import best_precision
 from autokd.measure.intervals import interval
@@ -61,8 +62,14 @@ def run_deploy(job: Job) -> Outcome:
     ships = bench.ships if bench.ships in students else "torch"
     values |= {**bench.speed(timings, ships), "teacher_size_bytes": float(folder_bytes(bench.teacher))}
     write_card(bench.forms.checkpoint, card_facts(bench, values))
-    checkpoint = str(bench.forms.checkpoint)
-    return Outcome("complete", 0.0, values=values, checkpoint=checkpoint, notes=tuple(filter(None, notes)))
+    return Outcome(
+        "complete",
+        0.0,
+        values=values,
+        checkpoint=str(bench.forms.checkpoint),
+        notes=tuple(filter(None, notes)),
+        timed_on=timing_machine(),
+    )
 
 
 def card_facts(bench: Bench, values: Mapping[str, float]) -> CardFacts:
@@ -86,11 +93,12 @@ def card_facts(bench: Bench, values: Mapping[str, float]) -> CardFacts:
         test_low=low,
         test_high=high,
         params=measured["params"],
+        active_params=fewer(measured.get("active_params"), measured["params"]),
         macs=measured["macs"],
         size_bytes=measured["size_bytes"],
         teacher_test_score=teacher["test_score"],
         teacher_latency_ms=values["teacher_latency_ms"],
-        latency=bench.spec.text,
+        latency=f"{bench.spec.text} on {timing_machine()}",
         max_length=spec.max_length,
         n_train=len(task.train),
         needs_autokd=is_own(checkpoint),
@@ -111,14 +119,18 @@ def _form_runtime(bench: Bench) -> str:
 
 
 def _scores(bench: Bench, runtime: str, student: Runtime) -> dict[str, float]:
-    """The scores on both splits. They are kept in the folder: one that is scored for hours goes on where it stopped."""
-    path = bench.forms.folder / "deploy.scores.json"
-    known: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    """The scores on both splits. They are kept in the folder: one that is scored for hours goes on where it stopped.
+
+    Those of another machine are not this one's: processors round int8 products differently.
+    """
+    path, machine = bench.forms.folder / "deploy.scores.json", timing_machine()
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    known: dict[str, float] = kept["scores"] if kept.get("machine") == machine else {}
     for split in ("valid", "test"):
         name = f"{runtime}/{split}_score"
         if name not in known:
             known[name] = bench.forms.score(student, split, f"{split}-{runtime}")[0]
-            write_json(path, known)
+            write_json(path, {"machine": machine, "scores": known})
     return {name: score for name, score in known.items() if name.startswith(f"{runtime}/")}
 
 

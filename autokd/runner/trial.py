@@ -13,6 +13,7 @@ from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.json_files import write_json
 from autokd.core.shape import EncoderShape, speed_key
+from autokd.deploy.folders import exported_as, runtime_folder
 from autokd.deploy.gate import admit, save_predictions
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.forms import Forms
@@ -106,13 +107,15 @@ def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[s
         "macs": shape.macs(workspace.median_length(student)),
         "size_bytes": float(admitted.size_bytes),
     }
+    method = ""
     if form == "onnx-int8":
         forms = Forms(folder, workspace, student.tokenizer, job.threads)
         values["float_valid_score"] = admitted.score
         values["valid_score"], predictions = forms.score(forms.open(form, threads=1), "valid", "valid")
         values["size_bytes"] = forms.size_bytes(form)
+        method = str(exported_as(runtime_folder(forms.checkpoint, form)).get("quantization", ""))
     found = {"values": values, "predictions": {"valid": predictions}}
-    return {**found, "tokenizer": student.tokenizer, "shape": speed_key(shape, form)}
+    return {**found, "tokenizer": student.tokenizer, "shape": speed_key(shape, form, method)}
 
 
 def _open_test(forms: Forms, form: str) -> tuple[float, str]:

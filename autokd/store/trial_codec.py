@@ -42,6 +42,8 @@ OUTCOME = (
     "trained_macs",
     "spent_at",
     "environment",
+    "shape",
+    "timed_on",
     "ended",
 )
 _DEFAULTS = {field.name: field.default for field in fields(TrialRecord)}

@@ -12,6 +12,7 @@ from autokd.study.causes import CRASHED, LOST
 from autokd.study.frontier import dominates, point
 from autokd.study.plan import CONTROLS, N_SEEDS, Plan
 from autokd.study.policy import Check
+from autokd.study.timed_on import ELSEWHERE
 
 SCORING_SHARE = 0.05  # scoring a finished trial on the test split, as a share of what training it took
 _MAX_LOSSES = 2  # a run whose worker died under it more often is given up; kills of the driver are not its fault
@@ -118,6 +119,8 @@ def _confirmed(
 ) -> list[tuple[int, list[TrialRecord]]]:
     """Finalists that no other one dominates, each with its complete runs."""
     groups = [(n, runs) for n in plan.finalists if (runs := _complete(records, n, "", plan.seeds))]
+    # A latency of another machine compares with nothing here.
+    groups = [(n, runs) for n, runs in groups if ELSEWHERE not in _ships(runs).constraints]
     points = {number: point({**_ships(runs).values, **_mean(runs)}, objectives) for number, runs in groups}
     return [(n, runs) for n, runs in groups if not any(dominates(other, points[n]) for other in points.values())]
 
@@ -166,6 +169,7 @@ def _result(
         speedup=speed.get("speedup"),
         forms=tuple(Form(**form) for form in measured.get("forms", ())),
         fastest=measured.get("fastest", ""),
+        timed_on=measured.get("machine", ""),
     )
 
 

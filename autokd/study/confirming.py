@@ -33,8 +33,8 @@ class Confirming:
 
     def front(self) -> tuple[TrialRecord, ...]:
         """The search's frontier so far, best score first."""
-        records = self._parts.store.records()
-        if records is not self._front_of:
+        records = self._parts.comparable()
+        if records != self._front_of:
             front = frontier(records, self._parts.objectives)
             if front != self._front:
                 self._front, self._best = front, ranked(front, self._parts.objectives, MAX_FINALISTS)

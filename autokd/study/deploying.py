@@ -29,6 +29,7 @@ class Deploying:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._tries: Counter[int] = Counter()
+        self._given_up: set[int] = set()  # cannot be timed on this machine, and were on another one
         self._begun: Counter[int] = Counter()  # device seconds of earlier tries
 
     def cost_of(self, record: TrialRecord) -> float:
@@ -46,7 +47,9 @@ class Deploying:
         """The runs whose checkpoints ship and are not deployed yet, the best first."""
         parts = self._parts
         found = shipping(plan, parts.by_number(), parts.objectives)
-        return tuple(record for record in found if str(record.number) not in parts.memory.deployed)
+        deployed = parts.memory.deployed
+        done = {number for number, facts in deployed.items() if facts.get("machine", "") == parts.timed_on.machine}
+        return tuple(r for r in found if str(r.number) not in done and r.number not in self._given_up)
 
     def cost(self, plan: Plan) -> float:
         """Forecast device seconds of the deploying to come: what ships as things stand, and runs that may ship."""
@@ -82,21 +85,28 @@ class Deploying:
         """Take a deployment. One that was stopped, or whose worker died, is simply run again, a few times."""
         memory, number = self._parts.memory, flight.number
         assert number is not None
-        error = "" if outcome.state == "complete" else outcome.error or "it was not done in its time"
+        refused = self._parts.timed_on.refuse(outcome)
+        error = refused if outcome.state == "complete" else outcome.error or "it was not done in its time"
         if error:
             self._tries[number] += 1
-            lost = outcome.state == "paused" or error.startswith(CRASHED)
+            lost = bool(refused) or outcome.state == "paused" or error.startswith(CRASHED)
             if lost and self._tries[number] < _TRIES:
                 self._begun[number] += int(seconds) if outcome.state == "paused" else 0
                 return memory.add_measuring_seconds(seconds)
             memory.note_ending(f"Trial {number} could not be deployed: {error}")
         elif seconds >= _FOUND and not self._tries[number]:
             memory.add_surprise("deploy", seconds / self._guess(self._parts.by_number()[number]))
-        made = forms(outcome)
+        made = [] if error else forms(outcome)
         fastest = min(made, key=lambda form: float(form["latency_ms"]))["runtime"] if made else ""
-        plain = {name: value for name, value in outcome.values.items() if "/" not in name}
+        plain = {name: value for name, value in outcome.values.items() if "/" not in name and not error}
         facts = {"values": plain, "forms": made, "fastest": fastest, "error": error, "device_seconds": seconds}
-        facts["teacher"] = teacher_of(flight.job.spec.pipeline)
+        facts |= {"teacher": teacher_of(flight.job.spec.pipeline), "machine": self._parts.timed_on.machine}
+        before = memory.deployed.get(str(number))
+        if before is not None and error:
+            self._given_up.add(number)
+            return memory.add_measuring_seconds(seconds)
+        if before is not None:  # on another machine; what it cost stays spent
+            memory.add_measuring_seconds(float(before["device_seconds"]))
         memory.keep_deployed(number, facts)
         for text in outcome.notes:
             memory.note_ending(text)

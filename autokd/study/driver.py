@@ -34,6 +34,7 @@ from autokd.study.recover import queue_unfinished, recover
 from autokd.study.settle import keep_trace, settle
 from autokd.study.spent import spent_before
 from autokd.study.starter import Starter
+from autokd.study.timed_on import TimedOn
 from autokd.study.view import StudyView, counts, front_points
 
 Listener = Callable[[StudyView], None]
@@ -43,7 +44,10 @@ _HOPELESS = 6  # so many failed search trials without a complete one end a study
 
 
 class StudyDriver:
-    """Drives one study, which it must hold the lock of. Not made for several threads."""
+    """Drives one study, which it must hold the lock of. Not made for several threads.
+
+    ``machine`` names what workers time on, empty where they may run elsewhere.
+    """
 
     def __init__(
         self,
@@ -52,15 +56,17 @@ class StudyDriver:
         maker: JobMaker,
         listener: Listener = lambda view: None,
         clock: Callable[[], float] = time.monotonic,
+        machine: str = "",
     ) -> None:
         self._store, self._maker, self._places = store, maker, maker.places
         self._listener, self._clock = listener, Forward(clock)
+        self._memory = Memory(store)
+        timed_on = TimedOn(self._memory, machine)
         recover(store, self._places, maker.share)
         queue_unfinished(store, self._places, candidates)
         budget = Budget.parse(store.settings.budget)
-        self._memory = Memory(store)
         self._accounts = Accounts(budget, maker.capacity, self._clock, spent_before(store))
-        parts = Parts(store, self._memory, self._accounts, candidates, maker)
+        parts = Parts(store, self._memory, self._accounts, candidates, maker, timed_on)
         self._prefixes = Prefixes(parts)
         self._measuring = Measuring(parts)
         self._starter = Starter(parts, self._prefixes, self._measuring)
@@ -219,7 +225,8 @@ class StudyDriver:
         """Keep to the checkpoint quota: frontier, finalists, controls, running and paused trials; nothing else."""
         plan = self._memory.plan
         finalists = () if plan is None else plan.finalists
-        sweep(self._store, self._places, {*finalists, *(record.number for record in self._starter.front())})
+        front = [record.number for record in self._starter.front()]
+        sweep(self._store, self._places, {*finalists, *front, *self._measuring.stale})
 
     @contextmanager
     def _keeping_errors(self) -> Iterator[None]:

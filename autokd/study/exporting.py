@@ -6,7 +6,7 @@ from pathlib import Path
 
 from autokd.contracts import Rows
 from autokd.core.task import Split, Task
-from autokd.deploy.card import CARD_FILE, CardFacts
+from autokd.deploy.card import CARD_FILE, CardFacts, fewer
 from autokd.deploy.export import Exported, export_checkpoint
 from autokd.deploy.folders import is_own
 from autokd.engine.tokens import encode
@@ -61,6 +61,7 @@ def card_facts(study: Study, shipped: Shipped, task: Task) -> CardFacts:
         test_low=confirmed.test_low if confirmed else None,
         test_high=confirmed.test_high if confirmed else None,
         params=values.get("params"),
+        active_params=fewer(values.get("active_params"), values.get("params")),
         macs=values.get("macs"),
         teacher_test_score=study.teacher.test_score if study.teacher else None,
         max_length=settings.max_length,

@@ -12,11 +12,12 @@ from autokd.measure.metrics import find_metric
 from autokd.store.importance import importances
 from autokd.store.study_store import StudyStore
 from autokd.study.appraise import Appraiser
-from autokd.study.confirm import Interval, controls, finalists
+from autokd.study.confirm import Deployed, Interval, controls, finalists
 from autokd.study.frontier import SEARCHED
 from autokd.study.memory import Memory
 from autokd.study.plan import CONTROLS, Plan
 from autokd.study.shapes import teacher_of
+from autokd.study.timed_on import as_timed_on, machines
 
 
 def scored_interval(metric: str) -> Interval:
@@ -32,12 +33,13 @@ def scored_interval(metric: str) -> Interval:
 def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
     """Work the result out from the records and keep it. Raises AutokdError where nothing could be confirmed."""
     memory = Memory(store)
-    records = {record.number: record for record in store.records()}
     plan = memory.plan or Plan(())
-    confirmed = finalists(plan, records, store.settings.objectives, of, memory.deployed)
+    views = [_Timed(store, plan, machine, of) for machine in machines(memory.machine, store.records(), memory.deployed)]
+    chosen = max(views, key=lambda view: view.n_timed)  # of equals the first, which is the machine that it ran on last
+    records, confirmed = chosen.records, chosen.front
     if not confirmed:
         raise AutokdError(_why_nothing(store))
-    found = controls(plan, records, of, store.settings.objectives, memory.deployed)
+    found = controls(plan, records, of, store.settings.objectives, chosen.deployed)
     for text in _notes(plan, confirmed, found, records):
         memory.note_ending(text)
     memory.keep_result(
@@ -46,15 +48,27 @@ def write_result(store: StudyStore, appraiser: Appraiser, of: Interval) -> None:
             "controls": [control.to_json() for control in found],
             "prefix": appraiser.appraise(confirmed[0].pipeline).prefix,
             "importances": importances(store),
-            "teacher": _teacher(confirmed, memory),
+            "teacher": _teacher(confirmed, chosen.deployed),
         }
     )
 
 
-def _teacher(front: Sequence[Finalist], memory: Memory) -> dict[str, float]:
+class _Timed:
+    """A study's finalists as one machine times them. ``n_timed`` orders machines: none, some, with latencies."""
+
+    def __init__(self, store: StudyStore, plan: Plan, machine: str, of: Interval) -> None:
+        memory, settings = Memory(store), store.settings
+        timed = as_timed_on(machine, store.records(), memory.shapes, settings.constraints)
+        self.records = {record.number: record for record in timed}
+        self.deployed = {n: facts for n, facts in memory.deployed.items() if facts.get("machine", "") == machine}
+        self.front = finalists(plan, self.records, settings.objectives, of, self.deployed)
+        self.n_timed = (len(self.front) > 0, sum(member.latency_ms is not None for member in self.front))
+
+
+def _teacher(front: Sequence[Finalist], deployed: Deployed) -> dict[str, float]:
     """Latency and size of the teacher of the best finalist that was deployed, as they were measured beside it."""
     wanted = teacher_of(front[0].pipeline)
-    for each in memory.deployed.values():
+    for each in deployed.values():
         if each["values"] and each["teacher"] == wanted:
             return {name: each["values"][f"teacher_{name}"] for name in ("latency_ms", "latency_p90_ms", "size_bytes")}
     return {}

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from autokd.core.job import Job, Outcome
+from autokd.core.record import TrialRecord
 from autokd.study.accounts import Flight
 from autokd.study.appraise import Appraisal
 from autokd.study.bench_forecast import corrected
 from autokd.study.causes import CRASHED
+from autokd.study.frontier import frontier
 from autokd.study.parts import Parts
-from autokd.study.shapes import latency_values, needs, teacher_of, with_latency
+from autokd.study.places import folder_number
+from autokd.study.shapes import known_values, latency_values, needs, teacher_of, with_latency
 
 _TRIES = 3  # a measurement whose worker dies, or that is not done in its time, is started this often
 _FOUND = 0.5  # device seconds below which nothing was measured: the result was found on disk
@@ -34,7 +38,8 @@ class Landed:
 class Measuring:
     """Holds complete trials back until the latency of their shape is known, where the study asks for latencies.
 
-    What waits is not lost with its driver: its result lies in its folder, where the next driver finds it.
+    What waits is not lost with its driver: its result lies in its folder, where the next driver finds it. The frontier
+    of a study that goes on on another machine is timed anew before anything else.
     """
 
     def __init__(self, parts: Parts) -> None:
@@ -44,6 +49,12 @@ class Measuring:
         self._waiting: list[Landed] = []
         self._tries: Counter[tuple[str, str]] = Counter()  # by shape and teacher, beside which it is timed
         self._broken: dict[tuple[str, str], str] = {}
+        self._stale = self._timed_elsewhere() if self._wanted else []
+
+    @property
+    def stale(self) -> tuple[int, ...]:
+        """Numbers of the frontier's trials that were timed on another machine, and wait to be timed on this one."""
+        return tuple(record.number for record in self._stale)
 
     @property
     def waiting(self) -> tuple[Landed, ...]:
@@ -59,7 +70,8 @@ class Measuring:
             self._parts.memory.keep_shape(outcome.shape, {"size_bytes": outcome.values["size_bytes"]})
         if not self._wanted:
             return (landed,)
-        values = latency_values(self._parts.memory.shapes, outcome.shape, landed.teacher)
+        machine = self._parts.timed_on.machine
+        values = latency_values(self._parts.memory.shapes, outcome.shape, landed.teacher, machine)
         broken = self._broken.get((outcome.shape, landed.teacher))
         if values is None and broken is not None:
             why = f"its latency could not be measured: {broken}"
@@ -67,35 +79,36 @@ class Measuring:
         if values is None:
             self._waiting.append(landed)
             return ()
-        return (replace(landed, outcome=replace(outcome, values={**outcome.values, **values})),)
+        told = replace(outcome, values={**outcome.values, **values}, timed_on=machine)
+        return (replace(landed, outcome=told),)
+
+    @property
+    def due(self) -> bool:
+        """Whether there is anything to measure."""
+        return bool(self._waiting or self._stale)
 
     @property
     def cost(self) -> float:
-        """Forecast device seconds of measuring the shape of the first trial that waits, 0 where none does."""
-        if not self._waiting:
+        """Forecast device seconds of the next measurement, 0 where there is none."""
+        if not self.due:
             return 0.0
-        landed = self._waiting[0]
-        return self._corrected(landed.outcome.values.get("macs", 0.0), landed.teacher)
+        _, teacher, macs = self._next()
+        return self._corrected(macs, teacher)
 
     def cost_of(self, appraisal: Appraisal) -> float:
         """Forecast device seconds of measuring a trial that is to be started, 0 where its shape is known."""
-        if not self._wanted or latency_values(self._parts.memory.shapes, appraisal.shape, appraisal.teacher):
+        parts = self._parts
+        known = known_values(parts.memory.shapes, appraisal.shape, parts.timed_on.machine)
+        if not self._wanted or "latency_ms" in known:
             return 0.0
         return self._corrected(appraisal.values.get("macs", 0.0), appraisal.teacher)
 
-    def _corrected(self, macs: float, teacher: str) -> float:
-        return corrected(self._guess(macs, teacher), self._parts.memory.surprises("latency"))
-
-    def _guess(self, macs: float, teacher: str) -> float:
-        parts = self._parts
-        return parts.appraiser.latency_seconds(macs, parts.memory.teacher_macs(teacher)) * parts.maker.share
-
     def start(self, cap: float) -> Job:
-        """The job that times the first waiting trial's student beside its teacher, within ``cap`` device seconds."""
-        parts, landed = self._parts, self._waiting[0]
-        cost = self.cost
+        """The job that times the next student beside its teacher, within ``cap`` device seconds."""
+        parts, cost = self._parts, self.cost
         seconds = min(_LONGEST * cost, cap) / parts.maker.share
-        return parts.fly(parts.maker.latency(landed.flight.job, seconds), cost)
+        trial = self._waiting[0].flight.job if self._waiting else self._job(self._stale[0])
+        return parts.fly(parts.maker.latency(trial, seconds), cost)
 
     def tell_left(self) -> None:
         """Note which trials the budget leaves without a latency."""
@@ -105,20 +118,59 @@ class Measuring:
 
     def done(self, flight: Flight, outcome: Outcome, seconds: float) -> tuple[Landed, ...]:
         """Take a measurement; the trials that need not wait any longer."""
-        memory = self._parts.memory
-        landed = self._waiting[0]
-        shape = landed.outcome.shape
-        if outcome.state == "complete":
+        parts, memory = self._parts, self._parts.memory
+        shape, teacher, macs = self._next()
+        refused = parts.timed_on.refuse(outcome)
+        if outcome.state == "complete" and not refused:
             if seconds >= _FOUND:
-                macs = landed.outcome.values.get("macs", 0.0)
-                memory.add_surprise("latency", seconds / self._guess(macs, landed.teacher))
-            memory.keep_shape(shape, with_latency(memory.shapes, shape, landed.teacher, outcome.values))
+                memory.add_surprise("latency", seconds / self._guess(macs, teacher))
+            machine = parts.timed_on.machine
+            memory.keep_shape(shape, with_latency(memory.shapes, shape, teacher, machine, outcome.values))
         else:
-            key = (shape, landed.teacher)
-            self._tries[key] += 1
-            lost = outcome.state == "paused" or outcome.error.startswith(CRASHED)
-            if not lost or self._tries[key] >= _TRIES:
-                self._broken[key] = outcome.error or "it was not done in its time"
+            self._failed((shape, teacher), refused, outcome)
         memory.add_measuring_seconds(seconds)
+        self._stale = [record for record in self._stale if not self._is_known(record)]
         waited, self._waiting = self._waiting, []
         return tuple(ready for each in waited for ready in self.admit(each))
+
+    def _next(self) -> tuple[str, str, float]:
+        """Shape, teacher and multiply-accumulates of what is measured next."""
+        if self._waiting:
+            landed = self._waiting[0]
+            return landed.outcome.shape, landed.teacher, landed.outcome.values.get("macs", 0.0)
+        record = self._stale[0]
+        return record.shape, teacher_of(record.pipeline), record.values.get("macs", 0.0)
+
+    def _failed(self, key: tuple[str, str], refused: str, outcome: Outcome) -> None:
+        """Try again what was lost with its worker, stopped, or run on another machine; a few times."""
+        self._tries[key] += 1
+        lost = bool(refused) or outcome.state == "paused" or outcome.error.startswith(CRASHED)
+        if not lost or self._tries[key] >= _TRIES:
+            self._broken[key] = refused or outcome.error or "it was not done in its time"
+
+    def _corrected(self, macs: float, teacher: str) -> float:
+        return corrected(self._guess(macs, teacher), self._parts.memory.surprises("latency"))
+
+    def _guess(self, macs: float, teacher: str) -> float:
+        parts = self._parts
+        return parts.appraiser.latency_seconds(macs, parts.memory.teacher_macs(teacher)) * parts.maker.share
+
+    def _timed_elsewhere(self) -> list[TrialRecord]:
+        """The frontier as another machine timed it, as far as its checkpoints are there and this one does not know."""
+        parts = self._parts
+        front = frontier(parts.store.records(), parts.objectives)
+        there = [
+            r for r in front if r.timed_on != parts.timed_on.machine and Path(r.checkpoint, "config.json").exists()
+        ]
+        return [record for record in there if not self._is_known(record)]
+
+    def _is_known(self, record: TrialRecord) -> bool:
+        """Whether a trial has its latency on this machine, or cannot have one."""
+        teacher, parts = teacher_of(record.pipeline), self._parts
+        known = latency_values(parts.memory.shapes, record.shape, teacher, parts.timed_on.machine)
+        return known is not None or (record.shape, teacher) in self._broken
+
+    def _job(self, record: TrialRecord) -> Job:
+        """The job of a finished trial, as far as its folder and pipeline go."""
+        maker, folder = self._parts.maker, folder_number(record, self._parts.by_number())
+        return maker.trial(record.number, "trial", folder, record.pipeline, record.replicate, 0.0, 0.0)

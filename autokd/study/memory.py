@@ -87,8 +87,17 @@ class Memory:
             self._store.put("shapes", {**self.shapes, shape: entry})
 
     @property
+    def machine(self) -> str:
+        """The machine whose latencies the study compares; see ``autokd.study.timed_on``."""
+        return str(self._store.get("machine", ""))
+
+    def keep_machine(self, machine: str) -> None:
+        if machine != self.machine:
+            self._store.put("machine", machine)
+
+    @property
     def deployed(self) -> dict[str, dict[str, Any]]:
-        """By the number of the run that ships: ``values, forms, fastest, teacher, error, device_seconds``."""
+        """By the number of the run that ships: ``values, forms, fastest, teacher, machine, error, device_seconds``."""
         found: dict[str, dict[str, Any]] = self._store.get("deployed", {})
         return found
 

@@ -13,6 +13,8 @@ from autokd.study.candidates import Candidates
 from autokd.study.jobs import JobMaker
 from autokd.study.memory import Memory
 from autokd.study.places import folder_number
+from autokd.study.shapes import needs
+from autokd.study.timed_on import TimedOn, as_timed_on, machines
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Parts:
     accounts: Accounts
     candidates: Candidates
     maker: JobMaker
+    timed_on: TimedOn
 
     @property
     def appraiser(self) -> Appraiser:
@@ -33,9 +36,20 @@ class Parts:
     def objectives(self) -> tuple[str, ...]:
         return self.store.settings.objectives
 
+    def comparable(self) -> tuple[TrialRecord, ...]:
+        """Every record with the latency of one machine: this driver's, once it has timed anything."""
+        records, memory, settings = self.store.records(), self.memory, self.store.settings
+        if not needs("latency", settings.objectives, settings.constraints):
+            return records
+        for machine in machines(memory.machine, records, {}):
+            found = as_timed_on(machine, records, memory.shapes, settings.constraints)
+            if found == records or any(r.timed_on == machine for r in found):
+                return found
+        return records
+
     def by_number(self) -> dict[int, TrialRecord]:
-        """Every record under its number."""
-        return {record.number: record for record in self.store.records()}
+        """Every record under its number, comparable with the others."""
+        return {record.number: record for record in self.comparable()}
 
     def fly(self, job: Job, cost: float, number: int | None = None) -> Job:
         """Charge a job from now on; its forecast is ``cost`` device seconds."""

@@ -79,14 +79,19 @@ def _recover_one(
 
 def _waits_for_latency(store: StudyStore, record: TrialRecord, outcome: Outcome) -> bool:
     wanted = needs("latency", store.settings.objectives, store.settings.constraints)
-    return wanted and latency_values(Memory(store).shapes, outcome.shape, teacher_of(record.pipeline)) is None
+    return wanted and _latency(store, record, outcome) is None
 
 
 def _with_latency(store: StudyStore, record: TrialRecord, outcome: Outcome) -> Outcome:
     if not needs("latency", store.settings.objectives, store.settings.constraints):
         return outcome
-    known = latency_values(Memory(store).shapes, outcome.shape, teacher_of(record.pipeline))
-    return replace(outcome, values={**outcome.values, **(known or {})})
+    known = _latency(store, record, outcome)
+    return replace(outcome, values={**outcome.values, **(known or {})}, timed_on=Memory(store).machine)
+
+
+def _latency(store: StudyStore, record: TrialRecord, outcome: Outcome) -> dict[str, float] | None:
+    memory = Memory(store)
+    return latency_values(memory.shapes, outcome.shape, teacher_of(record.pipeline), memory.machine)
 
 
 def _lost(records: tuple[TrialRecord, ...]) -> list[TrialRecord]:

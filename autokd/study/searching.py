@@ -154,7 +154,7 @@ class Searching:
 
     def _breaks(self, appraisal: Appraisal) -> bool:
         """Whether another trial of the same shape was measured, and breaks a constraint."""
-        values = known_values(self._parts.memory.shapes, appraisal.shape)
+        values = known_values(self._parts.memory.shapes, appraisal.shape, self._parts.memory.machine)
         bounds = excesses(self._parts.store.settings.constraints, values) if values else {}
         return any(excess > 0 for excess in bounds.values())
 

@@ -51,6 +51,8 @@ def _changes(
             "checkpoint": outcome.checkpoint,
             "predictions": dict(outcome.predictions),
             "trained_macs": outcome.trained_macs,
+            "shape": outcome.shape,
+            "timed_on": outcome.timed_on,
         }
     if outcome.state == "failed":
         found["error"] = outcome.error or "the job failed without saying why"

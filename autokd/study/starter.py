@@ -51,7 +51,7 @@ class Starter:
             return None
         if accounts.forecast is None:
             return self._searching.probe()
-        if not self._alone() and not self._measuring.waiting:
+        if not self._alone() and not self._measuring.due:
             waiting = self._searching.start_waiting(self._cap(), self._purse().free - self._confirming.deploy_each)
             if waiting is not None:
                 return waiting
@@ -86,6 +86,7 @@ class Starter:
             case Deploy(cap):
                 return self._deploying.start(self._plan(), cap)
             case Finish():
+                self._measuring.tell_left()
                 self._deploying.tell_left(self._plan())
                 self.over = True
         return None
@@ -111,7 +112,7 @@ class Starter:
             deploys=len(todo),
             deploy_each=each,
             deploy_cost=0.0 if plan is None else self._deploying.cost(plan),
-            unmeasured=bool(self._measuring.waiting),
+            unmeasured=self._measuring.due,
             measure_cost=self._measuring.cost,
             alone=self._alone(),
         )

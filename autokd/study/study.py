@@ -17,6 +17,7 @@ from autokd.core.address import load_files
 from autokd.core.budget import Budget
 from autokd.core.errors import BudgetError, UsageError
 from autokd.core.settings import DataSource, StudySettings
+from autokd.deploy.machine import timing_machine
 from autokd.models.remote import trusting
 from autokd.space import Space
 from autokd.store.files import DEFAULT_STORAGE
@@ -147,7 +148,8 @@ def drive(
     places = Places(store.files, settings.study)
     space = Space.parse(settings.space_text, settings.space_name)
     maker = JobMaker(settings, places, appraiser, cores=_cores_each(settings))
-    driver = StudyDriver(store, Candidates(space, settings, appraiser), maker, on_event, clock)
+    here = "" if settings.address else timing_machine()
+    driver = StudyDriver(store, Candidates(space, settings, appraiser), maker, on_event, clock, here)
     with interruptible(driver):
         if not driver.settled():
             runner.run(driver, settings)

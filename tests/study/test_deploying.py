@@ -150,3 +150,39 @@ def test_what_deploying_cost_is_counted_after_a_kill_too(toy: Toy) -> None:
     study = made.run()
     known = Memory(made.store).deployed
     assert study.deploy_seconds == pytest.approx(sum(each["device_seconds"] for each in known.values()))
+
+
+def test_what_was_deployed_on_another_machine_is_timed_anew(toy: Toy) -> None:
+    made = toy("1cpu-min")
+    deployed: list[str] = []
+
+    def of(machine: str, most: int) -> Callable[[Job], Outcome]:
+        def outcome(job: Job) -> Outcome:
+            if job.kind != "deploy":
+                return toy_outcome(job)
+            deployed.append(f"{machine} {job.id}")
+            if sum(each.startswith(machine) for each in deployed) > most:
+                raise Death
+            return replace(toy_outcome(job), timed_on=machine)
+
+        return outcome
+
+    with pytest.raises(Death):
+        made.run(of("here", 1), machine="here")
+    study = made.run(of("there", 99), machine="there")
+    assert {member.timed_on for member in study.front} == {"there"}
+    assert len(study.front) == sum(each.startswith("there") for each in deployed)
+    assert study.deploy_seconds == pytest.approx(0.5 * (1 + len(study.front)))
+
+
+def test_a_machine_that_cannot_time_leaves_what_another_one_timed(toy: Toy) -> None:
+    def broken(job: Job) -> Outcome:
+        return Outcome("failed", 0.5, error="no such operator") if job.kind == "deploy" else toy_outcome(job)
+
+    made = toy("1cpu-min")
+    study = made.run(lambda job: replace(toy_outcome(job), timed_on="here"), machine="here")
+    made.store.put("result", None)
+    again = made.run(broken, machine="there")
+    assert [(f.trial, f.latency_ms, f.timed_on) for f in again.front] == [
+        (f.trial, f.latency_ms, "here") for f in study.front
+    ]

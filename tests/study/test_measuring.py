@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autokd.core.job import Job, Outcome
+from autokd.core.job import ALONE, Job, Outcome
 from autokd.study.memory import Memory
 from autokd.study.shapes import known_values, latency_values, needs, teacher_of, with_latency
 from autokd.study.simulate import SimulatedRunner
@@ -154,15 +156,17 @@ def test_studies_that_do_not_ask_for_latencies_measure_none_before_the_end(toy: 
 
 def test_a_shape_keeps_its_first_latency_whatever_the_teacher() -> None:
     values = {"latency_ms": 2.0, "latency_p90_ms": 3.0, "teacher_latency_ms": 12.0, "speedup": 6.0}
-    shapes = {"s": with_latency({"s": {"size_bytes": 7.0}}, "s", "one", values)}
-    assert latency_values(shapes, "s", "one") == values
-    assert latency_values(shapes, "s", "two") is None
+    shapes = {"s": with_latency({"s": {"size_bytes": 7.0}}, "s", "one", "m", values)}
+    assert latency_values(shapes, "s", "one", "m") == values
+    assert latency_values(shapes, "s", "two", "m") is None
+    assert latency_values(shapes, "s", "one", "another") is None
     again = {**values, "latency_ms": 4.0, "teacher_latency_ms": 40.0, "speedup": 10.0}
-    shapes = {"s": with_latency(shapes, "s", "two", again)}
-    two = latency_values(shapes, "s", "two")
+    shapes = {"s": with_latency(shapes, "s", "two", "m", again)}
+    two = latency_values(shapes, "s", "two", "m")
     assert two == {"latency_ms": 2.0, "latency_p90_ms": 3.0, "teacher_latency_ms": 20.0, "speedup": 10.0}
-    assert known_values(shapes, "s") == {"latency_ms": 2.0, "size_bytes": 7.0}
-    assert known_values(shapes, "other") == {}
+    assert known_values(shapes, "s", "m") == {"latency_ms": 2.0, "size_bytes": 7.0}
+    assert known_values(shapes, "s", "another") == {"size_bytes": 7.0}
+    assert known_values(shapes, "other", "m") == {}
 
 
 def test_what_asks_for_a_quantity() -> None:
@@ -171,3 +175,83 @@ def test_what_asks_for_a_quantity() -> None:
     assert not needs("latency", ("score", "macs"), ("params<=3",))
     assert teacher_of({"stages": [{"use": "a:B"}, {"use": "a:C", "model": "m"}]}) == "m"
     assert teacher_of({"stages": [{"use": "a:B"}]}) == ""
+
+
+def test_int8_shapes_of_two_methods_do_not_share_a_latency() -> None:
+    times = {"latency_p90_ms": 3.0, "teacher_latency_ms": 12.0, "speedup": 6.0}
+    shapes = {"s:dynamic": with_latency({}, "s:dynamic", "t", "m", {"latency_ms": 2.0, **times})}
+    assert latency_values(shapes, "s:static", "t", "m") is None
+    shapes["s:static"] = with_latency(shapes, "s:static", "t", "m", {"latency_ms": 1.5, **times})
+    assert latency_values(shapes, "s:dynamic", "t", "m")["latency_ms"] == 2.0  # type: ignore[index]
+    # Before a trial has run its method is open: a shape is only known to be as slow as its fastest.
+    assert known_values(shapes, "s", "m") == {"latency_ms": 1.5}
+
+
+def timed_on(machine: str, slower: float = 1.0) -> Callable[[Job], Outcome]:
+    """Toy jobs of one machine."""
+
+    def outcome(job: Job) -> Outcome:
+        found = toy_outcome(job)
+        if job.kind not in ALONE:
+            return leave(job, found)
+        values = {n: v * slower if n.endswith(("latency_ms", "p90_ms")) else v for n, v in found.values.items()}
+        return replace(found, values=values, timed_on=machine)
+
+    return outcome
+
+
+def dies_after(made: Any, trials: int) -> Callable[[Job], Outcome]:
+    def outcome(job: Job) -> Outcome:
+        if sum(record.state == "complete" for record in made.store.records()) >= trials:
+            raise Death
+        return timed_on("here")(job)
+
+    return outcome
+
+
+def weights(job: Job, outcome: Outcome) -> Outcome:
+    """As real checkpoints do, those of toys hold a configuration."""
+    if job.kind in ("trial", "confirm", "control"):
+        (Path(outcome.checkpoint) / "config.json").write_text("{}")
+    return outcome
+
+
+@pytest.mark.parametrize("trials", [3, 12])
+def test_a_study_that_goes_on_on_another_machine_compares_latencies_of_that_one_only(toy: Toy, trials: int) -> None:
+    made = toy("1cpu-min", workers=1, objectives=("score", "latency"))
+    here, jobs = dies_after(made, trials), []
+
+    def there(job: Job) -> Outcome:
+        jobs.append(job)
+        return weights(job, timed_on("there", slower=3.0)(job))
+
+    with pytest.raises(Death):
+        made.run(lambda job: weights(job, here(job)), machine="here")
+    before = [record for record in made.store.records() if "latency_ms" in record.values]
+    assert {record.timed_on for record in before} == {"here"}
+    study = made.run(there, machine="there")
+    assert jobs[0].kind == "latency"  # the frontier is timed anew first of all
+    assert study.front
+    for member in study.front:
+        assert member.timed_on == "there"
+        assert member.latency_ms == 6.0 * member.pipeline["stages"][1]["layers"]
+    later = [r for r in study.records if "latency_ms" in r.values and r.number > before[-1].number]
+    assert {record.timed_on for record in later} <= {"there"}
+    assert study.budget.spent / study.budget.limit <= 1.05
+
+
+def test_a_bound_holds_on_the_machine_that_the_study_is_on(toy: Toy) -> None:
+    made = toy("14trials", workers=1, objectives=("score", "latency"), constraints=("latency<=8",))
+    here = dies_after(made, 8)
+    with pytest.raises(Death):
+        made.run(lambda job: weights(job, here(job)), machine="here")
+    study = made.run(lambda job: weights(job, timed_on("there", slower=2.0)(job)), machine="there")
+    assert {member.pipeline["stages"][1]["layers"] for member in study.front} <= {1, 2}
+
+
+def test_measurements_of_a_mixed_cluster_are_refused_but_for_one_machine(toy: Toy) -> None:
+    answers = itertools.cycle(["one", "other"])
+    study = toy("1cpu-min", **FAST).run(lambda job: timed_on(next(answers) if job.kind in ALONE else "")(job))
+    complete = [record for record in study.records if "latency_ms" in record.values]
+    assert {record.timed_on for record in complete} == {"one"}
+    assert {member.timed_on for member in study.front if member.latency_ms} <= {"one"}

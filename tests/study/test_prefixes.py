@@ -19,6 +19,7 @@ from autokd.study.ledger import Spent
 from autokd.study.memory import Memory
 from autokd.study.parts import Parts
 from autokd.study.prefixes import Prefixes
+from autokd.study.timed_on import TimedOn
 from autokd.testing.toy import ToyAppraiser
 
 PIPELINE = {"stages": [{"use": "toy:Teacher"}, {"use": "toy:Train", "layers": 2}]}
@@ -31,7 +32,8 @@ def parts(toy: Callable[..., Any]) -> Parts:
     appraiser = ToyAppraiser(store.settings, places.cache)
     candidates = Candidates(Space.parse(store.settings.space_text, "toy"), store.settings, appraiser)
     accounts = Accounts(Budget.parse("2cpu-min"), 2.0, made.clock, Spent())
-    return Parts(store, Memory(store), accounts, candidates, JobMaker(store.settings, places, appraiser))
+    maker, memory = JobMaker(store.settings, places, appraiser), Memory(store)
+    return Parts(store, memory, accounts, candidates, maker, TimedOn(memory, "here"))
 
 
 def stopped_at_its_deadline(parts: Parts, prefixes: Prefixes) -> None:
