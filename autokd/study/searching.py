@@ -22,6 +22,8 @@ from autokd.study.prefixes import Prefixes
 from autokd.study.queue import Queue, Waiting
 from autokd.study.shapes import known_values
 
+_CHEAP = 1.5  # times the cheapest pipeline's cost: what a first trial may cost where the budget is nearly spent
+
 
 class Searching:
     """Takes what was asked for and draws search trials, and starts them."""
@@ -69,9 +71,13 @@ class Searching:
         if self.waiting and not self._prefixes.any_made():
             return None  # everything waits for the first teacher
 
-        candidate = self._candidate(decision.most, decision.whole)
+        cap, candidate = decision.cap, self._candidate(decision.most, decision.whole)
         if candidate is None and decision.needed:
             candidate = self._candidate(decision.most)
+        if candidate is None and decision.needed and self._prefixes.any_made():
+            # The teacher took more than it was forecast to: a student without all controls is better than none.
+            cap = self._parts.accounts.purse().left
+            candidate = self._candidate(min(_CHEAP * self._cheapest(), cap))
         if candidate is None:
             self._refuse_hopeless()
             self._closed = not self.waiting
@@ -80,7 +86,7 @@ class Searching:
         if not self.waiting and not any(r.role in SEARCHED for r in self._parts.store.records()):
             self._say_what_is_masked(decision.most)
         if self._prefixes.ready(candidate.appraisal):
-            return self._start(candidate, decision.cap)
+            return self._start(candidate, cap)
         self.waiting.append(candidate)
         return self._prefixes.start(candidate.appraisal)
 
@@ -179,7 +185,7 @@ class Searching:
         if self.waiting or any(r.role in SEARCHED for r in parts.store.records()):
             return
         self._prefixes.refuse_broken()
-        cheapest = parts.candidates.cheapest(lambda a: self._prefixes.cost(a) + parts.accounts.cost(a.macs))
+        cheapest = self._cheapest()
         limit = parts.accounts.purse().limit
         if cheapest == 0 or math.isinf(limit):
             raise self._no_pipeline()
@@ -190,6 +196,11 @@ class Searching:
             f"a budget must hold the teacher, a trial and its controls, but {parts.accounts.budget.text!r} does not; "
             f"for the cheapest pipeline of the space write {least}{unit} at least, for a search a few times that."
         )
+
+    def _cheapest(self) -> float:
+        """Forecast device seconds of the cheapest pipeline looked at, its prefix included; 0: there was none."""
+        cost = self._parts.accounts.cost
+        return self._parts.candidates.cheapest(lambda a: self._prefixes.cost(a) + cost(a.macs))
 
     def _no_pipeline(self) -> SpecError:
         name = self._parts.store.settings.space_name

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from autokd.contracts import Rows
-from autokd.core.errors import DataError, UsageError
+from autokd.core.errors import DataError, Paused, UsageError
 from autokd.deploy import folders, gate
 from autokd.deploy.folders import available_runtimes, kind_of, labels_of, limits_of, runtime_folder
-from autokd.deploy.forms import add_int8
+from autokd.deploy.forms import add_int8, add_onnx
 from autokd.deploy.runtimes import as_inputs, default_runtime, open_runtime
 from autokd.engine.batches import collate
 
@@ -126,3 +126,32 @@ def test_models_that_give_several_labels_at_once_are_refused(checkpoint_of: Call
     (folder / "config.json").write_text(json.dumps({**config, "problem_type": "multi_label_classification"}))
     with pytest.raises(DataError, match="one label"):
         labels_of(folder)
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx-int8", "torch"])
+def test_several_callers_change_no_logit(checkpoint_of: Callable[..., Path], rows: Rows, name: str) -> None:
+    pytest.importorskip("onnxruntime")
+    checkpoint = checkpoint_of(depth=1)
+    makers = {"onnx": add_onnx, "onnx-int8": lambda folder: add_int8(folder).folder, "torch": lambda folder: folder}
+    runtime = open_runtime(name, makers[name](checkpoint))
+    size = 3 if name == "onnx" else None
+    alone, many = runtime.logits(rows, size), runtime.logits(rows, size, callers=3)
+    np.testing.assert_allclose(many, alone, atol=1e-6 if name == "torch" else 0)
+
+
+@pytest.mark.parametrize("callers", [1, 2])
+def test_scoring_ends_between_batches_where_somebody_says_so(
+    checkpoint_of: Callable[..., Path], rows: Rows, callers: int
+) -> None:
+    pytest.importorskip("onnxruntime")
+    runtime = open_runtime("onnx", add_onnx(checkpoint_of(depth=1)))
+    begun: list[int] = []
+
+    def enough() -> None:
+        begun.append(1)
+        if len(begun) == 3:
+            raise Paused
+
+    with pytest.raises(Paused):
+        runtime.logits(rows, 2, callers=callers, between=enough)
+    assert len(begun) == 3

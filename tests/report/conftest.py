@@ -140,6 +140,7 @@ def deployed_result(result: StudyResult) -> StudyResult:
         "teacher_latency_ms": 8.0,
         "speedup": 4.0,
         "size_bytes": 7e7,
+        "timed_on": "Some CPU, 2 cores; onnxruntime 1.31",
     }
     int8 = {**timed, "latency_ms": 0.8, "latency_p90_ms": 1.0, "speedup": 10.0, "size_bytes": 2e7, "form": "onnx-int8"}
     first = replace(result.front[0], **timed, forms=forms(3, 0.83, 2.0), fastest="onnx-int8")

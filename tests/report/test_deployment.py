@@ -31,6 +31,7 @@ def test_how_latency_was_measured_is_said_in_words(deployed_result: StudyResult)
     told = measured_how(deployed_result)
     assert "one text of 41 tokens (95 % of the training texts are no longer) on one CPU thread" in told
     assert "the teacher runs in onnxruntime, float32" in told
+    assert told.endswith("The machine: Some CPU, 2 cores; onnxruntime 1.31.")
     settings = replace(
         deployed_result.settings, latency="batch=32,length=64,threads=2,runtime=torch", latency_length=64
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import pytest
 
 from autokd.core.job import Job, Outcome, Progress, TrialSpec
 from autokd.deploy.gate import load_predictions
+from autokd.deploy.machine import timing_machine
 from autokd.deploy.runtimes import open_runtime
 from autokd.measure.metrics import find_metric
 from autokd.runner import run_job
+from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace
 from autokd.testing.tiny import TINY_PIPELINE, tiny_job, tiny_spec
 
@@ -83,6 +86,10 @@ def test_shape_and_form_name_what_speed_depends_on(small: Any, deployed: Any) ->
     assert small[1].shape
     trial = json.loads((Path(deployed[0].folder) / "trained.json").read_text())
     assert trial["shape"] not in ("", small[1].shape)
+    key, _, method = small[1].shape.partition(":")
+    assert method in ("dynamic", "static")
+    assert (key, method) != (trial["shape"], "")
+    assert ":" not in trial["shape"]
 
 
 def test_a_deployment_scores_and_times_every_form(deployed: Any) -> None:
@@ -109,6 +116,7 @@ def test_a_deployed_checkpoint_has_its_card(deployed: Any) -> None:
     card = (Path(job.folder) / "checkpoint" / "README.md").read_text()
     assert "text-classification" in card
     assert "length=12" in card
+    assert str(os.cpu_count()) + " core" in card
 
 
 def test_a_deployment_that_was_stopped_goes_on(place: Path, deployed: Any) -> None:
@@ -121,6 +129,37 @@ def test_a_deployment_that_was_stopped_goes_on(place: Path, deployed: Any) -> No
     again = run(job)
     assert (Path(job.folder) / "onnx" / "model.onnx").stat().st_mtime_ns == made
     assert again.values["onnx/test_score"] == outcome.values["onnx/test_score"]
+
+
+def test_a_deployment_ends_at_its_deadline_whatever_it_is_at(place: Path, deployed: Any) -> None:
+    job, _ = deployed
+    (Path(job.folder) / "deploy.result.json").unlink(missing_ok=True)
+    (Path(job.folder) / "deploy.scores.json").unlink(missing_ok=True)
+    looks = iter(range(1000))
+
+    class Late(Watch):
+        def should_pause(self) -> bool:
+            return next(looks) > 5  # in the midst of scoring
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autokd.runner.deploy.Watch", Late)
+        stopped = run_job(job, ignore)
+    assert stopped.state == "paused"
+    assert not (Path(job.folder) / "deploy.result.json").exists()
+    assert run(job).values["torch/test_score"] == deployed[1].values["torch/test_score"]
+
+
+def test_latencies_of_another_machine_are_measured_anew(deployed: Any) -> None:
+    job, outcome = deployed
+    path = Path(job.folder) / "deploy.result.json"
+    run(job)
+    known = json.loads(path.read_text())
+    assert run(job).seconds == known["seconds"]  # as it was
+    assert known["timed_on"] == timing_machine() == outcome.timed_on
+    path.write_text(json.dumps({**known, "timed_on": "another machine", "values": {}}))
+    again = run(job)
+    assert again.timed_on == timing_machine()
+    assert again.values["torch/test_score"] == outcome.values["torch/test_score"]
 
 
 @pytest.mark.parametrize(("runtime", "kind"), [("torch", "float"), ("onnx", "int8")])

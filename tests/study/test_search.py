@@ -60,6 +60,17 @@ def test_a_small_budget_holds_controls_and_is_kept(toy: Toy, slow: float, deploy
         assert member.checkpoint
 
 
+def test_a_teacher_that_takes_most_of_the_budget_still_leaves_a_student(toy: Toy) -> None:
+    def outcome(job: Job) -> Outcome:
+        found = toy_outcome(job)
+        return replace(found, seconds=found.seconds * 2.8) if job.kind == "prefix" else found
+
+    study = toy("0.6cpu-min").run(outcome)  # 28 of 36 seconds for the teacher, where 10 were forecast
+    assert study.front
+    assert {record.pipeline["stages"][1]["layers"] for record in study.records if record.role == "search"} == {1}
+    assert study.budget.spent / study.budget.limit <= 1.05
+
+
 @pytest.mark.parametrize("slow", [2.0, 3.0])
 def test_the_first_deployment_tells_what_the_others_cost(toy: Toy, slow: float) -> None:
     jobs: list[Job] = []
