@@ -41,10 +41,13 @@ def delete(study: str, yes: bool, storage: str, artifacts: str | None, as_json: 
 @click.option(
     "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="A new file."
 )
+@click.option("--allow-missing", is_flag=True, help="Go on without checkpoints that are gone from disk.")
 @options.storage
 @options.artifacts
 @options.as_json
-def export_one(study: str, output: Path, storage: str, artifacts: str | None, as_json: bool) -> None:
+def export_one(
+    study: str, output: Path, allow_missing: bool, storage: str, artifacts: str | None, as_json: bool
+) -> None:
     """Write a whole study into one portable file.
 
     It holds every trial's record, the checkpoints of the frontier, predictions, the data set as the study saw it, and
@@ -52,7 +55,7 @@ def export_one(study: str, output: Path, storage: str, artifacts: str | None, as
     """
     from autokd.study.archive import export_study
 
-    found = export_study(storage, study, output, artifacts)
+    found = export_study(storage, study, output, artifacts, allow_missing=allow_missing)
     for note in found.notes:
         say(f"note: {note}")
     if as_json:

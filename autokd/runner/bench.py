@@ -17,7 +17,7 @@ from autokd.deploy.latency import Timing, measure
 from autokd.deploy.machine import timing_machine
 from autokd.deploy.runtimes import Runtime
 from autokd.pipeline import Pipeline
-from autokd.runner.forms import Forms, opened, shipped_runtime, usable
+from autokd.runner.forms import Forms, opened, shipped_runtime, usable, usable_tokenizer
 from autokd.runner.prefix import load_prefix
 from autokd.runner.teachers import teacher_checkpoint
 from autokd.runner.watch import Watch
@@ -58,8 +58,7 @@ class Bench:
         """The forms of the trial's checkpoint."""
         callers = max(1, self.job.threads // self.spec.threads)
         found = Forms(Path(self.job.folder), self.workspace, "", callers, self.watch.check)
-        usual = found.told()["tokenizer"]  # gone where the study was moved here
-        return replace(found, tokenizer=usual if Path(usual).is_dir() else str(found.checkpoint))
+        return replace(found, tokenizer=usable_tokenizer(found.folder, found.told(), self.workspace))
 
     @property
     def ships(self) -> str:

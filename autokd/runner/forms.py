@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,16 @@ import numpy as np
 
 from autokd.contracts import Rows
 from autokd.core.latency import LatencySpec
+from autokd.core.paths import located
 from autokd.deploy.forms import add_int8, add_onnx, available_runtimes, folder_bytes, runtime_folder
 from autokd.deploy.gate import reloaded_logits, save_predictions
 from autokd.deploy.runtimes import Between, Runtime, nothing, open_runtime
 from autokd.measure.metrics import find_metric
+from autokd.runner.tokenizers import tokenizer_folder
 from autokd.runner.workspace import Workspace
+
+TRAINED = "trained.json"  # in the folder of a trial that has trained
+JOB_FILES = ("checkpoint", "predictions")  # what paths in a job's own files name
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Forms:
 
     def told(self) -> dict[str, Any]:
         """What the trial measured when it had trained: ``values, predictions, tokenizer, shape, curve``."""
-        found: dict[str, Any] = json.loads((self.folder / "trained.json").read_text())
+        found = read_trained(self.folder)
+        assert found is not None
         return found
 
     def rows(self, split: str) -> Rows:
@@ -85,6 +92,18 @@ class Forms:
     def size_bytes(self, runtime: str) -> float:
         """The size of the folder that a runtime reads."""
         return float(folder_bytes(runtime_folder(self.checkpoint, runtime)))
+
+
+def read_trained(folder: Path) -> dict[str, Any] | None:
+    """What a trial wrote down when it had trained, None where it has not. Its paths lie in ``folder``."""
+    path = folder / TRAINED
+    return located(json.loads(path.read_text()), folder, JOB_FILES) if path.is_file() else None
+
+
+def usable_tokenizer(folder: Path, trained: Mapping[str, Any], workspace: Workspace) -> str:
+    """The tokenizer that a trial's student shares with others, or the one beside its checkpoint where that is gone."""
+    usual = tokenizer_folder(trained["tokenizer"], workspace.spec.assets)
+    return usual if Path(usual).is_dir() else str(folder / "checkpoint")
 
 
 def opened(folder: Path, runtime: str, threads: int, workspace: Workspace) -> Runtime:

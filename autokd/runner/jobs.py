@@ -18,13 +18,15 @@ from autokd.core.disk import NO_ROOM, refusal
 from autokd.core.errors import AutokdError, Paused
 from autokd.core.job import ALONE, Job, Outcome, Progress
 from autokd.core.json_files import write_json, write_text
+from autokd.core.paths import located, portable
 from autokd.deploy.machine import timing_machine
 from autokd.engine.precision import set_threads
 from autokd.models.remote import trusting
 from autokd.runner import trial
 from autokd.runner.bench import run_latency
 from autokd.runner.deploy import run_deploy
-from autokd.runner.prefix import run_prefix
+from autokd.runner.forms import JOB_FILES
+from autokd.runner.prefix import prefix_ready, run_prefix
 from autokd.runner.probe import run_probe
 
 Report = Callable[[Progress], None]
@@ -44,14 +46,14 @@ def run_job(job: Job, report: Report) -> Outcome:
         if other:
             return Outcome("failed", 0.0, error=other)
         done = read_result(folder, job.kind)
-        if done is not None and (job.kind not in ALONE or done.timed_on == timing_machine()):
+        if done is not None and _still_holds(done, job):
             return done
         set_threads(job.threads)
         load_files([Path(path) for path in job.spec.method_files])
         with trusting(job.spec.trust_remote_code):
             outcome = _timed(_run(job, report), job, clock)
         if outcome.state == "complete":
-            write_json(folder / f"{job.kind}.result.json", outcome.to_json())
+            write_json(folder / f"{job.kind}.result.json", portable(outcome.to_json(), folder))
         return outcome
     except Paused:
         outcome = Outcome("paused", 0.0)
@@ -61,6 +63,13 @@ def run_job(job: Job, report: Report) -> Outcome:
         told = cause(error, job.spec.method_files)
         outcome = Outcome("failed", 0.0, error=told, trace=traceback.format_exc())
     return _timed(outcome, job, clock)
+
+
+def _still_holds(done: Outcome, job: Job) -> bool:
+    """Whether a finished job need not run again: what it made is there, and what it timed was timed on this machine."""
+    if job.kind in ALONE:
+        return done.timed_on == timing_machine()
+    return job.kind != "prefix" or prefix_ready(job.spec)  # a cache may be gone, after the result was written
 
 
 def _timed(outcome: Outcome, job: Job, began: float) -> Outcome:
@@ -135,4 +144,4 @@ def environment(job: Job) -> dict[str, str]:
 def read_result(folder: Path, kind: str) -> Outcome | None:
     """The outcome that a finished job of this kind left in its folder, None where there is none."""
     path = folder / f"{kind}.result.json"
-    return Outcome.from_json(json.loads(path.read_text())) if path.is_file() else None
+    return Outcome.from_json(located(json.loads(path.read_text()), folder, JOB_FILES)) if path.is_file() else None

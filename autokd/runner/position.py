@@ -11,7 +11,7 @@ from pathlib import Path
 from autokd.contracts import Models
 from autokd.core.job import Progress
 from autokd.core.json_files import write_json
-from autokd.models.slots import load_slot, save_slot
+from autokd.runner.tokenizers import Assets, fetch_slot, keep_slot
 
 _NAME, _OLD = "position", "position.old"
 
@@ -42,14 +42,14 @@ class Curve:
         write_json(self._path, self.points)
 
 
-def save_position(folder: Path, position: Position, shared: Models) -> None:
-    """Write the position; slots that the shared prefix holds are named, not copied."""
+def save_position(folder: Path, position: Position, shared: Models, assets: Assets) -> None:
+    """Write the position; slots that the shared prefix holds are named, not copied. ``assets`` are the base models."""
     part = Path(tempfile.mkdtemp(prefix=_NAME + ".part.", dir=folder))
     kept = {slot.content: name for name, slot in shared.items()}
     slots = {}
     for name, slot in position.models.items():
         if slot.content not in kept:
-            save_slot(slot, part / name)
+            keep_slot(slot, part / name, assets)
             slots[name] = {"folder": name}
         else:
             slots[name] = {"shared": kept[slot.content]}
@@ -61,19 +61,20 @@ def save_position(folder: Path, position: Position, shared: Models) -> None:
     shutil.rmtree(folder / _OLD, ignore_errors=True)
 
 
-def load_position(folder: Path, start: Position) -> Position:
+def load_position(folder: Path, start: Position, assets: Assets) -> Position:
     """The saved position, or ``start`` where there is none.
 
     A crash between the two renames of a save leaves only the previous position, which serves as well.
     """
+    shared = start.models
     for name in (_NAME, _OLD):
         path = folder / name / "position.json"
         if path.is_file():
             found = json.loads(path.read_text())
-            slots = {
-                slot: load_slot(path.parent / place["folder"]) if "folder" in place else start.models[place["shared"]]
-                for slot, place in found["slots"].items()
-            }
+            slots = {}
+            for slot, place in found["slots"].items():
+                own = "folder" in place
+                slots[slot] = fetch_slot(path.parent / place["folder"], assets) if own else shared[place["shared"]]
             return Position(found["done"], Models(slots))
     return start
 

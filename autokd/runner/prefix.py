@@ -18,11 +18,15 @@ from autokd.core.job import Job, Outcome, Progress, TrialSpec
 from autokd.engine.evaluate import predict
 from autokd.measure.metrics import find_metric
 from autokd.models.slots import build as build_slot
-from autokd.models.slots import load_slot, save_slot, shape_of_slot
+from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.position import Curve
+from autokd.runner.tokenizers import Assets, fetch_slot, keep_slot
 from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace, asset_content, job_device, load_task
+
+_FOLDER = "prefixes"
+_WHOLE = "prefix.json"  # lies in a prefix's folder, which appears whole or not at all
 
 
 def prefix_key(spec: TrialSpec) -> str:
@@ -48,29 +52,34 @@ def prefix_key(spec: TrialSpec) -> str:
 
 def prefix_folder(spec: TrialSpec) -> Path:
     """Where the prefix of a spec lies, or will lie."""
-    return Path(spec.cache) / "prefixes" / prefix_key(spec)
+    return Path(spec.cache) / _FOLDER / prefix_key(spec)
 
 
 def prefix_ready(spec: TrialSpec) -> bool:
     """Whether the shared stages of a spec have been made."""
-    return (prefix_folder(spec) / "prefix.json").is_file()
+    return is_made(Path(spec.cache), prefix_key(spec))
+
+
+def is_made(cache: Path, key: str) -> bool:
+    """Whether the prefix of this name lies in a cache."""
+    return (cache / _FOLDER / key / _WHOLE).is_file()
 
 
 def load_prefix(spec: TrialSpec) -> tuple[Models, float]:
     """The models that the shared stages made, and the device seconds they cost. Raises TrainingError if absent."""
     folder = prefix_folder(spec)
-    if not (folder / "prefix.json").is_file():
+    if not (folder / _WHOLE).is_file():
         raise TrainingError(
             f"the shared stages of this pipeline must be made before its trials, but {folder} is missing."
         )
-    found = json.loads((folder / "prefix.json").read_text())
-    slots = {name: load_slot(folder / place) for name, place in found["slots"].items()}
+    found = json.loads((folder / _WHOLE).read_text())
+    slots = {name: fetch_slot(folder / place, spec.assets) for name, place in found["slots"].items()}
     return Models(slots), float(found["device_seconds"])
 
 
 def prefix_values(spec: TrialSpec) -> dict[str, float]:
     """What was measured of the teacher that the shared stages of a spec made."""
-    found: dict[str, float] = json.loads((prefix_folder(spec) / "prefix.json").read_text())["values"]
+    found: dict[str, float] = json.loads((prefix_folder(spec) / _WHOLE).read_text())["values"]
     return found
 
 
@@ -95,7 +104,10 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
     values = teacher_values(workspace, models)
     shared = Pipeline(pipeline.stages[: pipeline.n_shared])
     cost, _ = shared.forecast(workspace.sizes(models["dense_teacher"]))
-    _write(prefix_folder(spec), models, {"device_seconds": watch.seconds * job.devices, "values": values})
+    facts = {"device_seconds": watch.seconds * job.devices, "values": values}
+    # These alone have the same names in every study that shares the prefix.
+    assets = {name: spec.assets[name] for name in shared.base_models()}
+    _write(prefix_folder(spec), models, facts, assets)
     for path in Path(job.folder).glob("loop-*"):
         shutil.rmtree(path)
     return Outcome("complete", 0.0, values=values, curve=tuple(curve.points), trained_macs=cost.macs)
@@ -118,7 +130,7 @@ def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
     return {**scores, "params": params, "macs": macs}
 
 
-def _write(folder: Path, models: Models, facts: dict[str, object]) -> None:
+def _write(folder: Path, models: Models, facts: dict[str, object], assets: Assets) -> None:
     """All or nothing: the folder appears under its name only when it is whole."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
@@ -126,12 +138,15 @@ def _write(folder: Path, models: Models, facts: dict[str, object]) -> None:
     by_content: dict[str, str] = {}
     for name, slot in models.items():
         if slot.content not in by_content:
-            save_slot(slot, part / name)
+            keep_slot(slot, part / name, assets)
             by_content[slot.content] = name
         places[name] = by_content[slot.content]
-    (part / "prefix.json").write_text(json.dumps({**facts, "slots": places}))
-    if (folder / "prefix.json").is_file():
-        shutil.rmtree(part)  # another owner finished first, with the same content
-        return
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)
+    (part / _WHOLE).write_text(json.dumps({**facts, "slots": places}))
+    if not (folder / _WHOLE).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        part.replace(folder)
+    except OSError:
+        shutil.rmtree(part)
+        if not (folder / _WHOLE).is_file():  # else another owner finished first, with the same content
+            raise

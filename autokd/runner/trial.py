@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,13 +11,15 @@ from autokd import build
 from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.json_files import write_json
+from autokd.core.paths import portable
 from autokd.core.shape import EncoderShape, speed_key
 from autokd.deploy.folders import exported_as, runtime_folder
 from autokd.deploy.gate import admit, save_predictions
 from autokd.pipeline import Pipeline, task_facts
-from autokd.runner.forms import Forms
+from autokd.runner.forms import TRAINED, Forms, read_trained, usable_tokenizer
 from autokd.runner.position import Curve, Position, clear_positions, load_position, save_position
 from autokd.runner.prefix import load_prefix
+from autokd.runner.tokenizers import tokenizer_name
 from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace, job_device
 
@@ -34,7 +35,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
     pipeline.check(task_facts(workspace.task), workspace.bases(pipeline))
     shared, prefix_seconds = load_prefix(job.spec)
     costs, _ = pipeline.stage_costs(workspace.sizes(shared["dense_teacher"]))
-    trained = _trained(folder)
+    trained = read_trained(folder)
     if trained is None:
         curve = Curve(folder)
 
@@ -47,7 +48,7 @@ def run_trial(job: Job, report: Callable[[Progress], None]) -> Outcome:
         _keep(folder, trained)
     values, predictions = dict(trained["values"]), dict(trained["predictions"])
     if job.kind in ("confirm", "control"):
-        forms = Forms(folder, workspace, trained["tokenizer"], job.threads)
+        forms = Forms(folder, workspace, usable_tokenizer(folder, trained, workspace), job.threads)
         values["test_score"], predictions["test"] = _open_test(forms, pipeline.form)
     return Outcome(
         "complete",
@@ -72,7 +73,7 @@ def _run_stages(
     report: Callable[[Progress], None],
 ) -> Slot:
     folder = Path(job.folder)
-    position = load_position(folder, Position(pipeline.n_shared, shared))
+    position = load_position(folder, Position(pipeline.n_shared, shared), job.spec.assets)
     for index in range(position.done, len(pipeline.stages)):
         stage, loop = pipeline.stages[index], folder / f"loop-{index}"
 
@@ -89,7 +90,7 @@ def _run_stages(
         position.models = stage.run(position.models, context)
         position.done = index + 1
         if costs[index].macs > 0:  # what a stage that works has made is worth more than its loop's state
-            save_position(folder, position, shared)
+            save_position(folder, position, shared, job.spec.assets)
             shutil.rmtree(loop, ignore_errors=True)
     return position.models["student"]
 
@@ -115,7 +116,8 @@ def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[s
         values["size_bytes"] = forms.size_bytes(form)
         method = str(exported_as(runtime_folder(forms.checkpoint, form)).get("quantization", ""))
     found = {"values": values, "predictions": {"valid": predictions}}
-    return {**found, "tokenizer": student.tokenizer, "shape": speed_key(shape, form, method)}
+    tokenizer = tokenizer_name(student.tokenizer, workspace.spec.assets)
+    return {**found, "tokenizer": tokenizer, "shape": speed_key(shape, form, method)}
 
 
 def _open_test(forms: Forms, form: str) -> tuple[float, str]:
@@ -124,12 +126,7 @@ def _open_test(forms: Forms, form: str) -> tuple[float, str]:
     return forms.score_checkpoint("test")
 
 
-def _trained(folder: Path) -> dict[str, Any] | None:
-    path = folder / "trained.json"
-    return json.loads(path.read_text()) if path.is_file() else None
-
-
 def _keep(folder: Path, facts: dict[str, Any]) -> None:
     """Mark the trial as trained; from here on its intermediate models are not needed."""
-    write_json(folder / "trained.json", facts)
+    write_json(folder / TRAINED, portable(facts, folder))
     clear_positions(folder)

@@ -13,6 +13,7 @@ from autokd.core.errors import StorageError, UsageError
 DEFAULT_STORAGE = "sqlite:///studies/autokd.db"
 # Up to the last @ before the next URL: passwords may hold spaces, slashes and @ of their own.
 _PASSWORD = re.compile(r"(?P<before>\w[\w+.-]*://[^:/?#@]*:)(?:(?!\w://).)*@")
+FOLDERS = ("studies", "tasks", "models", "cache")  # what lies in the folder of files
 _QUERY_PASSWORD = re.compile(r"(?i)(?P<before>password=)[^&\s]+")
 
 
@@ -59,6 +60,20 @@ def files_root(storage: str, artifacts: str | Path | None = None) -> Path:
     if path is None:
         raise UsageError(f"a storage on a server needs a folder for its files (artifacts): {redacted(storage)!r}.")
     return path.absolute().with_name(path.name + ".files")
+
+
+def kept_artifacts(storage: str, artifacts: str | Path) -> str:
+    """How a study remembers the folder that was named for its files: relative to the folder of the storage's own file
+    where it lies in that, so that both can be moved."""
+    folder, file = Path(artifacts).absolute(), Location.parse(storage).path
+    home = None if file is None else file.absolute().parent
+    return str(folder.relative_to(home)) if home is not None and folder.is_relative_to(home) else str(folder)
+
+
+def found_artifacts(storage: str, kept: str) -> str:
+    """The folder that ``kept_artifacts`` wrote down, empty where none was named."""
+    file = Location.parse(storage).path
+    return str(file.absolute().parent / kept) if kept and file is not None else kept
 
 
 def make_root(storage: str, artifacts: str | Path | None = None) -> Path:

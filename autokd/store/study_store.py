@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,13 +19,15 @@ from optuna.trial import TrialState, create_trial
 from autokd.core.errors import SpecError, StorageError, UsageError, unknown
 from autokd.core.holes import Hole, hole_from_json
 from autokd.core.objectives import objective_values
+from autokd.core.paths import located, portable
 from autokd.core.record import Role, TrialRecord
 from autokd.core.record import TrialState as RecordState
 from autokd.core.settings import OBJECTIVES, StudySettings
 from autokd.store.backend import connect, reported
 from autokd.store.distributions import distributions
-from autokd.store.files import files_root
+from autokd.store.files import FOLDERS, Location, files_root, found_artifacts, kept_artifacts
 from autokd.store.lock import study_lock
+from autokd.store.server_lock import ServerLock, alone, server_lock
 from autokd.store.trial_codec import clean, end_attributes, iso, start_attributes, start_constraints, to_record
 
 SCHEMA = 1
@@ -39,7 +41,8 @@ class StudyStore:
     Only the driver writes, holding ``lock()``; everything that it reads comes from memory, and every write goes
     through to the storage before the call returns. Readers see the study as it was when they opened it. Objective
     values are told in the order of ``settings.objectives``. Controls and confirmations are told with their values
-    and one broken constraint, so that Optuna's frontier is the search's own. Not made for several threads.
+    and one broken constraint, so that Optuna's frontier is the search's own. Paths are absolute here, and in the
+    storage relative to the folder of files where they lie in it. Not made for several threads.
     """
 
     def __init__(self, storage: str, backend: BaseStorage, study_id: int, artifacts: str | Path | None) -> None:
@@ -48,12 +51,15 @@ class StudyStore:
             self._attributes: dict[str, Any] = dict(backend.get_study_user_attrs(study_id))
             self._check_schema(backend.get_study_name_from_id(study_id))
             trials = backend.get_all_trials(study_id, deepcopy=False)
-        self._artifacts = str(Path(artifacts).absolute()) if artifacts else self._attributes.get("artifacts", "")
+        self._artifacts = artifacts_of(storage, self._attributes, artifacts)
+        self._files = files_root(storage, self._artifacts or None)
+        self._attributes = located(self._attributes, self._files, FOLDERS)
+        self._held: ServerLock | None = None
         self._settings = StudySettings.from_json(self._attributes["settings"])
         self._holes = tuple(hole_from_json(value) for value in self._attributes["holes"])
         self._distributions: dict[str, BaseDistribution] = distributions(self._holes)
         self._ids = {trial.number: trial._trial_id for trial in trials}
-        self._records = {trial.number: to_record(trial) for trial in trials}
+        self._records = {trial.number: self._located(to_record(trial)) for trial in trials}
         self._view: tuple[TrialRecord, ...] | None = None
 
     # ------------------------------------------------------------------------------------------ making and opening
@@ -72,10 +78,14 @@ class StudyStore:
             study_id = new_study(backend, settings)
             first = {"schema": SCHEMA, "created": iso(datetime.now(UTC)), "holes": [hole.to_json() for hole in holes]}
             if artifacts is not None:
-                first["artifacts"] = str(Path(artifacts).absolute())
-            # The settings last: a study without them is one whose making was cut short.
-            for key, value in {**first, "settings": settings.to_json()}.items():
-                backend.set_study_user_attr(study_id, key, value)
+                first["artifacts"] = kept_artifacts(storage, artifacts)
+            found = artifacts_of(storage, first, artifacts)
+            told = portable({"settings": settings.to_json()}, files_root(storage, found or None))
+            with alone(storage, backend, study_id, settings.study):
+                new_study(backend, settings)  # nobody has written to it meanwhile
+                # The settings last: a study without them is one whose making was cut short.
+                for key, value in {**first, **told}.items():
+                    backend.set_study_user_attr(study_id, key, value)
         return StudyStore(storage, backend, study_id, artifacts)
 
     @staticmethod
@@ -99,16 +109,31 @@ class StudyStore:
     @property
     def files(self) -> Path:
         """The folder of checkpoints and caches that belongs to the storage."""
-        return files_root(self._storage, self._artifacts or None)
+        return self._files
 
     @property
     def artifacts(self) -> str:
         """The folder that was named for its files, empty where they lie beside the storage."""
         return self._artifacts
 
-    def lock(self) -> AbstractContextManager[None]:
-        """Hold the study as its only driver. Raises StorageError where another driver holds it."""
-        return study_lock(self.files, self._settings.study)
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the study as its only driver. Raises StorageError where another driver holds it.
+
+        A file beside the storage's own is locked, whatever folder its files are in; on a server, a row of the study.
+        """
+        name = self._settings.study
+        if Location.parse(self._storage).kind != "server":
+            with study_lock(files_root(self._storage), name):
+                yield
+            return
+        with ExitStack() as stack:
+            with reported(self._storage):
+                self._held = stack.enter_context(server_lock(self._backend, self._study, name))
+            try:
+                yield
+            finally:
+                self._held = None
 
     # ------------------------------------------------------------------------------------------ settings and values
 
@@ -176,7 +201,7 @@ class StudyStore:
             user_attrs=start_attributes(record),
             constraints=start_constraints(record),
         )
-        with reported(self._storage):
+        with self._writing():
             trial_id = self._backend.create_new_trial(self._study, template_trial=template)
             number = self._backend.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
@@ -199,7 +224,7 @@ class StudyStore:
             error = f"a complete trial needs finite values for {list(self._settings.objectives)}, but got {given}."
             record = replace(record, state="failed", error=error)
         constraints = create_trial(state=TrialState.RUNNING, constraints=dict(record.constraints)).system_attrs
-        with reported(self._storage):
+        with self._writing():
             for key, value in constraints.items():
                 self._backend.set_trial_system_attr(self._ids[number], key, value)
             self._write_trial(number, {**({"error": ""} if before.error else {}), **end_attributes(record)})
@@ -209,7 +234,7 @@ class StudyStore:
     def pause(self, number: int, **changes: Any) -> TrialRecord:
         """Mark a running trial as resting. It stays RUNNING in Optuna; ``checkpoint`` says where it goes on from."""
         record = replace(self._open_record(number), state="paused", **clean(changes))
-        with reported(self._storage):
+        with self._writing():
             mark = {"paused": {"checkpoint": record.checkpoint or "none"}}
             self._write_trial(number, {**end_attributes(record), **mark})
         return self._keep(record)
@@ -217,7 +242,7 @@ class StudyStore:
     def mark_running(self, number: int) -> TrialRecord:
         """Mark a paused trial as running again."""
         record = replace(self._open_record(number), state="running")
-        with reported(self._storage):
+        with self._writing():
             self._write_trial(number, {"paused": {}})
         return self._keep(record)
 
@@ -238,18 +263,30 @@ class StudyStore:
         return record
 
     def _keep(self, record: TrialRecord) -> TrialRecord:
-        self._records[record.number] = record
+        record = self._records[record.number] = self._located(record)
         self._view = None
         return record
 
     def _write_trial(self, number: int, attributes: Mapping[str, Any]) -> None:
-        for key, value in attributes.items():
+        for key, value in portable(attributes, self._files).items():
             self._backend.set_trial_user_attr(self._ids[number], key, value)
 
     def _write(self, key: str, value: Any) -> None:
-        with reported(self._storage):
-            self._backend.set_study_user_attr(self._study, key, value)
+        with self._writing():
+            self._backend.set_study_user_attr(self._study, key, portable({key: value}, self._files)[key])
         self._attributes[key] = value
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Around what is written, by whoever still holds the study."""
+        if self._held is not None:
+            self._held.require()
+        with reported(self._storage):
+            yield
+
+    def _located(self, record: TrialRecord) -> TrialRecord:
+        paths = {"checkpoint": record.checkpoint, "predictions": dict(record.predictions)}
+        return replace(record, **located(paths, self._files, FOLDERS))
 
     def _check_schema(self, name: str) -> None:
         found = self._attributes.get("schema")
@@ -260,6 +297,11 @@ class StudyStore:
             )
         if found != SCHEMA:
             raise StorageError(f"study {name!r} has schema {found}, but this version of autokd reads schema {SCHEMA}.")
+
+
+def artifacts_of(storage: str, attributes: Mapping[str, Any], named: str | Path | None) -> str:
+    """The folder that was named for a study's files, now or at first; empty where they lie beside the storage."""
+    return str(Path(named).absolute()) if named else found_artifacts(storage, attributes.get("artifacts", ""))
 
 
 def new_study(backend: BaseStorage, settings: StudySettings) -> int:

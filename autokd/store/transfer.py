@@ -13,10 +13,13 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from autokd.core.canonical import Json
 from autokd.core.errors import AutokdError, StorageError, UsageError, unknown
 from autokd.core.holes import hole_from_json
+from autokd.core.paths import located, portable
 from autokd.core.settings import StudySettings
 from autokd.store.backend import connect, reported
 from autokd.store.distributions import distributions
-from autokd.store.study_store import SCHEMA, StudyStore, new_study
+from autokd.store.files import FOLDERS, files_root, kept_artifacts
+from autokd.store.server_lock import alone
+from autokd.store.study_store import SCHEMA, StudyStore, artifacts_of, new_study
 
 _IMPORTING = "importing"  # marks a study whose restoring was begun; its settings, which come last, make it one
 _LAST = "settings"
@@ -29,10 +32,10 @@ def study_names(storage: str) -> tuple[str, ...]:
         return tuple(sorted(name for name, (_, attributes) in _studies(storage).items() if _LAST in attributes))
 
 
-def dump(storage: str, study: str) -> dict[str, Json]:
+def dump(storage: str, study: str, artifacts: str | Path | None = None) -> dict[str, Json]:
     """Everything that a storage holds of a study: ``attributes`` (settings among them) and ``trials`` by number.
 
-    Raises UsageError for an unknown study.
+    Its paths are absolute. Raises UsageError for an unknown study.
     """
     backend = connect(storage, create=False)
     with reported(storage):
@@ -42,7 +45,9 @@ def dump(storage: str, study: str) -> dict[str, Json]:
         number, attributes = found[study]
         trials = [_trial_json(trial) for trial in backend.get_all_trials(number, deepcopy=False)]
     kept = {key: value for key, value in attributes.items() if key not in _OF_THE_PLACE}
-    return {"attributes": kept, "trials": trials}
+    root = files_root(storage, artifacts_of(storage, attributes, artifacts) or None)
+    whole: dict[str, Json] = located({"attributes": kept, "trials": trials}, root, FOLDERS)
+    return whole
 
 
 def restore(storage: str, value: Mapping[str, Json], artifacts: str | Path | None = None) -> StudyStore:
@@ -50,19 +55,21 @@ def restore(storage: str, value: Mapping[str, Json], artifacts: str | Path | Non
 
     Raises UsageError where a study of its name exists, StorageError for a value of another schema or form.
     """
-    attributes, trials = _checked(value)
+    attributes, trials = _checked(portable(value, files_root(storage, artifacts)))
     settings = StudySettings.from_json(attributes[_LAST])
     backend = connect(storage, create=True)
+    if artifacts is not None:
+        attributes["artifacts"] = kept_artifacts(storage, artifacts)
     with reported(storage):
         _clear_leftover(storage, backend, settings.study)
         number = new_study(backend, settings)
-        backend.set_study_user_attr(number, _IMPORTING, True)
-        for trial in trials:
-            backend.create_new_trial(number, template_trial=trial)
-        if artifacts is not None:
-            attributes["artifacts"] = str(Path(artifacts).absolute())
-        for key in sorted(attributes, key=lambda key: key == _LAST):
-            backend.set_study_user_attr(number, key, attributes[key])
+        with alone(storage, backend, number, settings.study):
+            new_study(backend, settings)  # nobody has written to it meanwhile
+            backend.set_study_user_attr(number, _IMPORTING, True)
+            for trial in trials:
+                backend.create_new_trial(number, template_trial=trial)
+            for key in sorted(attributes, key=lambda key: key == _LAST):
+                backend.set_study_user_attr(number, key, attributes[key])
     return StudyStore.open(storage, settings.study, artifacts)
 
 
@@ -85,7 +92,8 @@ def _clear_leftover(storage: str, backend: BaseStorage, study: str) -> None:
     """Remove what an import that was cut short left under this name."""
     number, attributes = _studies(storage, backend).get(study, (0, {}))
     if _IMPORTING in attributes and _LAST not in attributes:
-        backend.delete_study(number)
+        with alone(storage, backend, number, study):
+            backend.delete_study(number)
 
 
 def _trial_json(trial: FrozenTrial) -> dict[str, Json]:

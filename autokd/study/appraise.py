@@ -23,7 +23,7 @@ from autokd.measure.cost import count_parameters
 from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
 from autokd.pipeline import Pipeline, task_facts, with_teacher
-from autokd.runner import prefix_key, prefix_ready
+from autokd.runner import is_made, prefix_key
 from autokd.study.bench_forecast import BenchWork, deploy_seconds, latency_seconds
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
@@ -65,8 +65,8 @@ class Appraiser(Protocol):
     def spec(self, pipeline: Mapping[str, Any], replicate: int) -> TrialSpec:
         """What a worker needs to run a resolved pipeline."""
 
-    def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
-        """Whether the pipeline's shared stages have been made and lie on disk."""
+    def prefix_ready(self, prefix: str) -> bool:
+        """Whether shared stages have been made and lie on disk."""
 
     def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
         """Wall seconds that deploying a student of so many multiply-accumulates takes: a guess, before one was."""
@@ -130,8 +130,8 @@ class PipelineAppraiser:
             trust_remote_code=self.settings.trust_remote_code,
         )
 
-    def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
-        return prefix_ready(self.spec(pipeline, 0))
+    def prefix_ready(self, prefix: str) -> bool:
+        return is_made(self.cache, prefix)
 
     def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
         return deploy_seconds(self._bench_work(macs, teacher_macs))

@@ -7,7 +7,7 @@ teacher and the work of trials that had not ended are made again then.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from autokd.study.frontier import frontier
 from autokd.study.memory import Memory
 from autokd.study.places import Places, remove
 from autokd.study.relocate import HERE, attached, detached
+from autokd.tasks.frozen import FILE as TASK_FILE
 from autokd.tasks.frozen import thaw
 
 TASK = "frozen/task"
@@ -49,24 +50,31 @@ class Carried:
         return {**vars(self), "file": str(self.file), "notes": list(self.notes)}
 
 
-def export_study(storage: str, study: str, output: Path, artifacts: str | None = None) -> Carried:
+def export_study(
+    storage: str, study: str, output: Path, artifacts: str | None = None, *, allow_missing: bool = False
+) -> Carried:
     """Write a study that nobody runs at the moment into a new file.
 
     Raises UsageError for an unknown study and a file that exists, StorageError while a driver runs the study or where
-    files that it cannot do without are gone.
+    files that it cannot do without are gone; ``allow_missing``: it can do without checkpoints, and a note names them.
     """
     store = StudyStore.open(storage, study, artifacts)
     places = Places(store.files, study)
     with store.lock():
-        value = dump(storage, study)
+        value = dump(storage, study, artifacts)
         roots = _roots(store.settings, places)
         checkpoints, missing = _checkpoints(store, places)
+        if missing and not allow_missing:
+            raise StorageError(
+                f"an archive holds the checkpoints of a study's students, but of {study!r} {_listed(missing)}; "
+                "--allow-missing makes one without."
+            )
         files = dict(_files(store, places, checkpoints))
         dropped = [r.number for r in store.records() if r.checkpoint and Path(r.checkpoint) not in checkpoints]
         text = _portable(value, roots, dropped)
         size = write_archive(output, text, sorted(files.items()))
     kept = [folder for folder in checkpoints if folder.name == "checkpoint"]
-    notes = [f"Not on disk, and so not in the archive: {folder}" for folder in missing]
+    notes = [f"Not in the archive: {_listed([folder])}" for folder in missing]
     if store.settings.method_files:
         names = ", ".join(Path(path).name for path in store.settings.method_files)
         notes.append(f"Methods of your own are code and do not travel along: {names}.")
@@ -130,23 +138,37 @@ def _model_folders(settings: StudySettings) -> list[str]:
 
 
 def _checkpoints(store: StudyStore, places: Places) -> tuple[set[Path], list[Path]]:
-    """Folders of the frontier's and the result's checkpoints in all their forms, and those that are gone."""
+    """Folders of the frontier's and the result's checkpoints in all their forms, and those of them that are gone."""
     result = Memory(store).result or {}
     confirmed = [*result.get("front", ()), *result.get("controls", ())]
     named = [each["checkpoint"] for each in confirmed]
     named += [form["folder"] for each in confirmed for form in each.get("forms", ())]
     named += [record.checkpoint for record in frontier(store.records(), store.settings.objectives)]
     wanted = {Path(path) for path in named if path}
-    wanted |= {path.with_name(form) for path in wanted for form in ("onnx", "onnx-int8") if path.name == "checkpoint"}
-    there = {path for path in wanted if path.is_dir() and path.is_relative_to(places.folder)}
-    return there, sorted(path for path in wanted - there if path.name == "checkpoint")
+    beside = {path.with_name(form) for path in wanted for form in ("onnx", "onnx-int8") if path.name == "checkpoint"}
+    there = {path for path in wanted | beside if _is_model(path) and path.is_relative_to(places.folder)}
+    return there, sorted(wanted - there)
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _listed(missing: Sequence[Path]) -> str:
+    """What is missing, in half a sentence."""
+    first, more = missing[0], len(missing) - 1
+    why = "lies outside of the study's folder" if _is_model(first) else "is gone from disk"
+    return f"{str(first)!r} {why}" + (f" ({more} more)" if more else "")
 
 
 def _files(store: StudyStore, places: Places, checkpoints: set[Path]) -> Iterator[tuple[str, Path]]:
     """Every file that travels along, by its name in the archive."""
     settings = store.settings
-    if not Path(settings.task).is_dir():
+    if not (Path(settings.task) / TASK_FILE).is_file():
         raise StorageError(f"a study's frozen task must be there, but there is none at {settings.task!r}.")
+    for model, place in settings.assets.items():
+        if not _is_model(Path(place)):
+            raise StorageError(f"a study's base models must be there, but of {model!r} there is none at {place!r}.")
     folders = [(TASK, Path(settings.task))]
     folders += [(f"{MODELS}/{i}", Path(path)) for i, path in enumerate(_model_folders(settings))]
     folders += [(path.relative_to(places.folder).as_posix(), path) for path in sorted(checkpoints)]

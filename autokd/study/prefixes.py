@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from autokd.core.errors import AutokdError, BudgetError
 from autokd.core.job import Job, Outcome
@@ -11,7 +12,7 @@ from autokd.study.appraise import Appraisal
 from autokd.study.causes import CRASHED
 from autokd.study.parts import Parts
 from autokd.study.places import remove
-from autokd.study.policy import RESERVE_LEAST, deadline_seconds
+from autokd.study.policy import OVERDRAFT, RESERVE_LEAST, deadline_seconds
 
 MARGIN = 1.2  # several threads on one job are not quite as good as as many jobs
 _TRIES = 3  # shared stages whose worker dies are started this often
@@ -24,19 +25,17 @@ class Prefixes:
         self._parts = parts
         self._tries: dict[str, int] = {}
         self._broken: dict[str, str] = {}
-        self._ready: set[str] = set()  # found on disk once: a prefix is never changed
 
     def ready(self, appraisal: Appraisal) -> bool:
-        """Whether a pipeline's shared stages are made, and this study knows what they are worth."""
-        if not appraisal.prefix or appraisal.prefix in self._ready:
-            return True
-        known = self._parts.memory.has_prefix(appraisal.prefix)
-        if known and self._parts.appraiser.prefix_ready(appraisal.pipeline):
-            self._ready.add(appraisal.prefix)
-        return appraisal.prefix in self._ready
+        """Whether a pipeline's shared stages are made, and this study knows what they are worth.
+
+        The disk is looked at each time: the cache may be removed at any moment, and is filled again then.
+        """
+        name = appraisal.prefix
+        return not name or (self._parts.memory.has_prefix(name) and self._parts.appraiser.prefix_ready(name))
 
     def any_made(self) -> bool:
-        """Whether there is a prefix at all."""
+        """Whether the study ever made a prefix."""
         return any(map(self._parts.memory.has_prefix, self._parts.memory.prefixes))
 
     def broken(self, appraisal: Appraisal) -> bool:
@@ -47,8 +46,15 @@ class Prefixes:
         """Forecast device seconds of making a pipeline's shared stages, 0 where that is done."""
         return 0.0 if self.ready(appraisal) else MARGIN * self._parts.accounts.cost(appraisal.prefix_macs)
 
+    def cost_of(self, appraisals: Iterable[Appraisal]) -> float:
+        """Forecast device seconds of all shared stages that these pipelines still need, each made once."""
+        return sum(self.cost(each) for each in {each.prefix: each for each in appraisals}.values())
+
     def start(self, appraisal: Appraisal) -> Job | None:
-        """The job that makes a prefix, None where it is being made already. Raises AutokdError where it cannot be."""
+        """The job that makes a prefix, None where it is being made already. Raises AutokdError where it cannot be.
+
+        One that was made before and is gone from disk is for what the study has begun: nothing is kept from it.
+        """
         flights = self._parts.accounts.flights
         if f"prefix-{appraisal.prefix}" in flights:
             return None
@@ -56,7 +62,9 @@ class Prefixes:
         purse = self._parts.accounts.purse()
         alone = not flights
         devices = self._parts.maker.prefix(appraisal, 0.0, alone=alone).devices
-        cap = purse.left - (0.0 if math.isinf(purse.limit) else RESERVE_LEAST * purse.limit)
+        again = self._parts.memory.has_prefix(appraisal.prefix)
+        kept = (1 - OVERDRAFT if again else RESERVE_LEAST) * purse.limit
+        cap = purse.left if math.isinf(purse.limit) else purse.left - kept
         seconds = deadline_seconds(0.0, cap, devices, runaway=False)
         return self._parts.fly(self._parts.maker.prefix(appraisal, seconds, alone=alone), self.cost(appraisal))
 
@@ -82,20 +90,16 @@ class Prefixes:
             self._failed(appraisal.prefix, outcome.error)
         elif stopping:
             return
-        elif self._others_made(appraisal.prefix):
+        elif self.any_made():
             why = f"its fine-tuning was not done after {seconds:.0f} device seconds"
             self._broken[appraisal.prefix] = why
-            parts.memory.note(f"Left out: further pipelines that start from {appraisal.teacher}, because {why}.")
+            parts.memory.note_ending(f"Left out: what starts from {appraisal.teacher}, because {why}.")
         else:
             raise BudgetError(
                 f"the budget {parts.accounts.budget.text!r} does not hold the teacher's fine-tuning and trials after "
                 f"it: fine-tuning was not done after {seconds:.0f} device seconds. `autokd resume` with a larger "
                 "budget goes on from there."
             )
-
-    def _others_made(self, name: str) -> bool:
-        """Whether the study has another prefix to go on with."""
-        return any(map(self._parts.memory.has_prefix, {*self._parts.memory.prefixes} - {name}))
 
     def _failed(self, name: str, why: str) -> None:
         self._tries[name] = self._tries.get(name, 0) + 1

@@ -84,8 +84,8 @@ class ToyAppraiser:
         settings = self.settings
         return TrialSpec(pipeline, settings.task, settings.assets, str(self.cache), settings.seed, replicate)
 
-    def prefix_ready(self, pipeline: Mapping[str, Any]) -> bool:
-        return (self.cache / "toy-teacher.json").is_file()
+    def prefix_ready(self, prefix: str) -> bool:
+        return (self.cache / f"{prefix}.json").is_file()
 
     def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
         return ALONE_SECONDS

@@ -33,13 +33,13 @@ def settings() -> StudySettings:
     return StudySettings(
         study="first",
         data=DataSource("rte"),
-        task="tasks/x",
+        task="/data/tasks/x",
         task_name="rte",
         metric="accuracy",
         space_name="basics",
         space_text="stages: []",
         teachers=("minilm",),
-        assets={"minilm": "assets/minilm"},
+        assets={"minilm": "/data/minilm"},
         budget="10trials",
     )
 

@@ -39,7 +39,7 @@ def test_a_finished_trial_comes_back_whole(store: StudyStore) -> None:
         values=VALUES,
         constraints={"params<=15e6": -1e7},
         curve=[{"stage": 1, "step": 10, "score": 0.7, "seconds": 3.0}],
-        checkpoint="trials/0/model",
+        checkpoint="/trials/0/model",
         predictions={"valid": "p.safetensors"},
         device_seconds=12.5,
         device_seconds_alone=20.0,
@@ -104,27 +104,27 @@ def test_a_complete_trial_without_a_finite_objective_fails(store: StudyStore, va
 def test_failed_and_pruned_trials(store: StudyStore) -> None:
     numbers = [store.start(PIPELINE, PARAMS) for _ in range(2)]
     store.finish(numbers[0], state="failed", error="out of memory")
-    store.finish(numbers[1], state="pruned", checkpoint="trials/1/model", values={"valid_score": 0.5})
+    store.finish(numbers[1], state="pruned", checkpoint="/trials/1/model", values={"valid_score": 0.5})
     failed, pruned = reopened(store).records()
     assert (failed.state, failed.error) == ("failed", "out of memory")
-    assert (pruned.state, pruned.checkpoint) == ("pruned", "trials/1/model")
+    assert (pruned.state, pruned.checkpoint) == ("pruned", "/trials/1/model")
     assert [trial.state for trial in as_optuna(store).trials] == [TrialState.FAIL, TrialState.PRUNED]
 
 
 def test_a_paused_trial_runs_on_in_optuna_and_names_its_checkpoint(store: StudyStore) -> None:
     number = store.start(PIPELINE, PARAMS)
     point = {"stage": 1, "step": 5, "score": 0.6, "seconds": 2.0}
-    store.pause(number, checkpoint="trials/0", curve=[point], device_seconds=3.0)
+    store.pause(number, checkpoint="/trials/0", curve=[point], device_seconds=3.0)
     record = reopened(store).records()[0]
     assert (record.state, record.checkpoint, record.curve, record.device_seconds) == (
         "paused",
-        "trials/0",
+        "/trials/0",
         (point,),
         3.0,
     )
     trial = as_optuna(store).trials[0]
     assert trial.state == TrialState.RUNNING
-    assert trial.user_attrs["paused"] == {"checkpoint": "trials/0"}
+    assert trial.user_attrs["paused"] == {"checkpoint": "/trials/0"}
     other = reopened(store)
     other.mark_running(number)
     assert reopened(store).records()[0].state == "running"
@@ -153,11 +153,11 @@ def test_unknown_parameters_are_refused(store: StudyStore) -> None:
 def test_dropped_checkpoints_are_named_no_more(store: StudyStore) -> None:
     numbers = [store.start(PIPELINE, PARAMS) for _ in range(3)]
     for number in numbers:
-        store.finish(number, values=VALUES, checkpoint=f"trials/{number}")
+        store.finish(number, values=VALUES, checkpoint=f"/trials/{number}")
     store.drop_checkpoint(0)
     store.drop_checkpoint(2)
     for view in (store, reopened(store)):
-        assert [record.checkpoint for record in view.records()] == ["", "trials/1", ""]
+        assert [record.checkpoint for record in view.records()] == ["", "/trials/1", ""]
 
 
 def test_values_under_keys(store: StudyStore) -> None:

@@ -59,7 +59,7 @@ def test_a_pipeline_is_appraised_without_running_it(made: Request) -> None:
     assert one.teacher == settings.teachers[0]
     assert one.pipeline["stages"][0]["model"] == settings.teachers[0]
     assert one.prefix
-    assert not appraiser.prefix_ready(one.pipeline)
+    assert not appraiser.prefix_ready(one.prefix)
     longer = appraiser.appraise({"stages": [*stages[:2], {**stages[2], "epochs": 4}]})
     assert longer.macs > one.macs
     assert (longer.prefix, longer.prefix_macs, longer.values) == (one.prefix, one.prefix_macs, one.values)
