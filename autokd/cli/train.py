@@ -12,6 +12,7 @@ import click
 from autokd.cli import options
 from autokd.cli.output import print_json, say
 from autokd.cli.suggest import Choice
+from autokd.core.disk import naming
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.metric_file import metric_title
 from autokd.report.marks import short
@@ -40,17 +41,17 @@ def train(pipeline: Path, output: Path, method_files: tuple[str, ...], as_json: 
     from autokd.distiller import Distiller
     from autokd.tasks.load import load_task
 
-    source = options.take_source(given)
+    source, output = options.take_source(given), output.resolve()
     load_files(Path(file) for file in method_files)
     distiller = Distiller(read_pipeline(pipeline), method_files=method_files, **given)
     task = load_task(source, given["seed"])
     work = _work_folder(output)
     student = distiller.fit(task, work, report=lambda at: say(f"stage {at.stage + 1}, step {at.step}: {at.score:.4f}"))
-    for file in student.checkpoint.iterdir():
-        file.replace(output / file.name)
+    with naming(output):
+        student.checkpoint.replace(output)
     shutil.rmtree(work)
     found = {
-        "checkpoint": str(output.resolve()),
+        "checkpoint": str(output),
         "metric": task.metric,
         "valid_score": student.valid_score,
         "test_score": student.test_score,
@@ -64,10 +65,15 @@ def train(pipeline: Path, output: Path, method_files: tuple[str, ...], as_json: 
 
 
 def _work_folder(output: Path) -> Path:
-    """Where the student is trained; what an interrupted run left there is gone on with. Refuses a used ``output``."""
-    work = output / "work"
-    if output.is_dir() and any(path != work for path in output.iterdir()):
+    """Where the student is trained, beside ``output``, which appears whole at the end or not at all.
+
+    What an interrupted run left there is gone on with. Raises UsageError for an ``output`` that holds something.
+    """
+    if output.is_dir() and any(output.iterdir()):
         raise UsageError(f"the folder for a student must be new or empty, but {str(output)!r} holds files.")
+    work = output.with_name(f".{output.name}.work")
+    if (work / "trained.json").is_file() and not (work / "checkpoint").is_dir():
+        shutil.rmtree(work)  # its student was put in place, and it was killed before it had tidied up
     return work
 
 

@@ -76,10 +76,12 @@ def reloaded_logits(folder: Path, rows: Rows, *, batch_size: int = 64) -> np.nda
 
 
 def save_predictions(folder: Path, split: str, logits: np.ndarray, labels: np.ndarray) -> str:
-    """Keep raw predictions of a split beside the checkpoint; returns the file's path."""
+    """Keep raw predictions of a split beside the checkpoint, whole or not at all; returns the file's path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{split}.safetensors"
-    save_file({"logits": np.ascontiguousarray(logits), "labels": np.ascontiguousarray(labels)}, path)
+    part = path.with_name(path.name + ".part")
+    save_file({"logits": np.ascontiguousarray(logits), "labels": np.ascontiguousarray(labels)}, part)
+    part.replace(path)
     return str(path)
 
 

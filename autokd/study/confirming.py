@@ -56,7 +56,8 @@ class Confirming:
         """
         smallest = (N_SEEDS - 1 + len(CONTROLS) * N_SEEDS) * typical
         deploying = sum(map(self._deploying.cost_of, self._ranked()))
-        return max(confirm.plan_cost(self._ranked(), self._cost), smallest) + max(deploying, self.deploy_each)
+        confirming = max(confirm.plan_cost(self._ranked(), self._cost), smallest)
+        return confirming + max(deploying, self.deploy_each) + self._prefix_cost()
 
     @property
     def deploy_each(self) -> float:
@@ -76,11 +77,16 @@ class Confirming:
         return VITAL_RUNS * dearest + self.deploy_each
 
     def checks(self, plan: Plan) -> tuple[Check, ...]:
-        """The runs that are still to do, most important first."""
+        """The runs that are still to do, most important first; none whose shared stages are gone for good."""
         records = self._parts.by_number()
+        found = [
+            check
+            for check in confirm.checks(plan, records, self._cost)
+            if not self._prefixes.broken(self._appraisal(records[check.finalist], check.name))
+        ]
         return tuple(
             c if c.opened else replace(c, group_cost=c.group_cost + self._deploying.cost_of(records[c.finalist]))
-            for c in confirm.checks(plan, records, self._cost)
+            for c in found
         )
 
     def begin(self) -> None:
@@ -97,7 +103,7 @@ class Confirming:
         elif order:
             dearest = max(self._cost(order[0], name) for name in CONTROLS)
             done = confirm.completed(self._parts.store.records(), order[0].number)
-            free = accounts.purse().free - self._deploying.cost_of(order[0])
+            free = accounts.purse().free - self._deploying.cost_of(order[0]) - self._prefix_cost()
             fit = n_seeds(free, self._cost(order[0], ""), dearest, N_SEEDS, done)
             # Seeds that an earlier, smaller budget has paid for stay in the result.
             seeds = max(fit, *(replicate + 1 for name, replicate in done if not name), 1)
@@ -139,6 +145,10 @@ class Confirming:
         plan = self._parts.memory.plan
         if plan is not None and number not in plan.finalists:
             self._parts.memory.keep_plan(Plan((*plan.finalists, number), plan.seeds))
+
+    def _prefix_cost(self) -> float:
+        """Forecast device seconds of shared stages that the frontier needs and that are gone from disk."""
+        return self._prefixes.cost_of(self._appraisal(record, "") for record in self._ranked())
 
     def _cost(self, finalist: TrialRecord, name: str) -> float:
         return self._parts.accounts.safe_cost(self._appraisal(finalist, name).macs)

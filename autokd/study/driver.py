@@ -30,7 +30,7 @@ from autokd.study.memory import Memory
 from autokd.study.parts import Parts
 from autokd.study.prefixes import Prefixes
 from autokd.study.quota import sweep
-from autokd.study.recover import queue_unfinished, recover
+from autokd.study.recover import charge, queue_unfinished, recover, unmeasured
 from autokd.study.settle import keep_trace, settle
 from autokd.study.spent import spent_before
 from autokd.study.starter import Starter
@@ -63,12 +63,11 @@ class StudyDriver:
         self._memory = Memory(store)
         timed_on = TimedOn(self._memory, machine)
         recover(store, self._places, maker.share)
-        queue_unfinished(store, self._places, candidates)
         budget = Budget.parse(store.settings.budget)
         self._accounts = Accounts(budget, maker.capacity, self._clock, spent_before(store))
         parts = Parts(store, self._memory, self._accounts, candidates, maker, timed_on)
         self._prefixes = Prefixes(parts)
-        self._measuring = Measuring(parts)
+        self._measuring = Measuring(parts, self._prefixes)
         self._starter = Starter(parts, self._prefixes, self._measuring)
         self._unit = budget.limits[0].unit
         self._failure: AutokdError | None = None
@@ -77,6 +76,9 @@ class StudyDriver:
         self._journalled = self._shown = -JOURNAL_SECONDS
         self._learn()
         self._sweep()
+        for record, outcome in unmeasured(store, self._places):
+            self._settle(self._measuring.take_up(record, outcome))
+        queue_unfinished(store, self._places, candidates)
 
     # ------------------------------------------------------------------------------------------ for runners
 
@@ -154,8 +156,7 @@ class StudyDriver:
         """
         self._journal()
         for landed in self._measuring.waiting:  # finished, but for a latency: its folder says so
-            record = self._record(landed)
-            self._store.pause(record.number, device_seconds=record.device_seconds + landed.seconds)
+            charge(self._store, self._places, self._record(landed), landed.seconds)
         if self._failure is not None:
             raise self._failure
         if self._interrupted:

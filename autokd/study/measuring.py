@@ -15,6 +15,7 @@ from autokd.study.causes import CRASHED
 from autokd.study.frontier import frontier
 from autokd.study.parts import Parts
 from autokd.study.places import folder_number
+from autokd.study.prefixes import Prefixes
 from autokd.study.shapes import known_values, latency_values, needs, teacher_of, with_latency
 
 _TRIES = 3  # a measurement whose worker dies, or that is not done in its time, is started this often
@@ -42,8 +43,8 @@ class Measuring:
     of a study that goes on on another machine is timed anew before anything else.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, prefixes: Prefixes) -> None:
+        self._parts, self._prefixes = parts, prefixes
         settings = parts.store.settings
         self._wanted = needs("latency", settings.objectives, settings.constraints)
         self._waiting: list[Landed] = []
@@ -93,7 +94,7 @@ class Measuring:
         if not self.due:
             return 0.0
         _, teacher, macs = self._next()
-        return self._corrected(macs, teacher)
+        return self._corrected(macs, teacher) + self._prefixes.cost(self._next_appraisal())
 
     def cost_of(self, appraisal: Appraisal) -> float:
         """Forecast device seconds of measuring a trial that is to be started, 0 where its shape is known."""
@@ -103,9 +104,21 @@ class Measuring:
             return 0.0
         return self._corrected(appraisal.values.get("macs", 0.0), appraisal.teacher)
 
-    def start(self, cap: float) -> Job:
-        """The job that times the next student beside its teacher, within ``cap`` device seconds."""
-        parts, cost = self._parts, self.cost
+    def take_up(self, record: TrialRecord, outcome: Outcome) -> tuple[Landed, ...]:
+        """As ``admit``, of a trial that finished under an earlier driver: what it took is in its record already."""
+        parts, records = self._parts, self._parts.by_number()
+        appraisal = parts.appraiser.appraise(record.pipeline)
+        number = parts.store.mark_running(record.number).number
+        job = parts.trial_job(records[number], appraisal, 0.0)
+        return self.admit(Landed(Flight(job, 0.0, number), outcome, 0.0))
+
+    def start(self, cap: float) -> Job | None:
+        """The job that times the next student beside its teacher, within ``cap`` device seconds; or the one that makes
+        that teacher again."""
+        parts, appraisal = self._parts, self._next_appraisal()
+        if not self._prefixes.ready(appraisal) and not self._prefixes.broken(appraisal):
+            return self._prefixes.start(appraisal)
+        cost = self.cost
         seconds = min(_LONGEST * cost, cap) / parts.maker.share
         trial = self._waiting[0].flight.job if self._waiting else self._job(self._stale[0])
         return parts.fly(parts.maker.latency(trial, seconds), cost)
@@ -140,6 +153,11 @@ class Measuring:
             return landed.outcome.shape, landed.teacher, landed.outcome.values.get("macs", 0.0)
         record = self._stale[0]
         return record.shape, teacher_of(record.pipeline), record.values.get("macs", 0.0)
+
+    def _next_appraisal(self) -> Appraisal:
+        """What is known of the pipeline whose student is measured next."""
+        pipeline = self._waiting[0].flight.job.spec.pipeline if self._waiting else self._stale[0].pipeline
+        return self._parts.appraiser.appraise(pipeline)
 
     def _failed(self, key: tuple[str, str], refused: str, outcome: Outcome) -> None:
         """Try again what was lost with its worker, stopped, or run on another machine; a few times."""

@@ -58,16 +58,18 @@ class Parts:
 
     def fly_trial(self, number: int, appraisal: Appraisal, cost: float, deadline_seconds: float) -> Job:
         """The job of a trial that is already written down as running."""
-        records = self.by_number()
-        record = records[number]
+        job = self.trial_job(self.by_number()[number], appraisal, deadline_seconds)
+        return self.fly(job, cost, number)
+
+    def trial_job(self, record: TrialRecord, appraisal: Appraisal, deadline_seconds: float) -> Job:
+        """A trial as a worker gets it."""
         kinds: dict[str, JobKind] = {"confirm": "confirm", "control": "control"}
-        job = self.maker.trial(
-            number,
+        return self.maker.trial(
+            record.number,
             kinds.get(record.role, "trial"),
-            folder_number(record, records),
+            folder_number(record, self.by_number()),
             appraisal.pipeline,
             record.replicate,
             record.forecast_macs,
             deadline_seconds,
         )
-        return self.fly(job, cost, number)

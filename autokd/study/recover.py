@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from autokd.core.budget import Budget
 from autokd.core.canonical import digest
@@ -20,6 +22,7 @@ from autokd.study.settle import settle
 from autokd.study.shapes import latency_values, needs, teacher_of
 from autokd.study.spent import spent_before
 
+_CHARGED = "charged"
 KILLED = f"{LOST}: the study's driver ended before this trial had saved anything"
 
 
@@ -30,6 +33,29 @@ def recover(store: StudyStore, places: Places, devices: float) -> None:
     for record in records.values():
         if record.state == "running":
             _recover_one(store, places, record, records, devices, spent_before(store).of(unit))
+
+
+def charge(store: StudyStore, places: Places, record: TrialRecord, device_seconds: float) -> None:
+    """Let a trial rest that has finished, but for its latency, and write down what its last sitting took.
+
+    A mark in its folder says that its result is paid for: later kills add nothing.
+    """
+    records = {each.number: each for each in store.records()}
+    store.pause(record.number, device_seconds=record.device_seconds + device_seconds)
+    with suppress(FileNotFoundError):  # a simulated trial has no folder
+        (places.trial(folder_number(record, records)) / _CHARGED).touch()
+
+
+def unmeasured(store: StudyStore, places: Places) -> tuple[tuple[TrialRecord, Outcome], ...]:
+    """The resting trials that have finished but for their latency, with what they measured."""
+    records = {record.number: record for record in store.records()}
+    resting = [record for record in records.values() if record.state == "paused"]
+    found = ((record, _result(record, places.trial(folder_number(record, records)))) for record in resting)
+    return tuple((record, outcome) for record, outcome in found if outcome is not None)
+
+
+def _result(record: TrialRecord, folder: Path) -> Outcome | None:
+    return read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
 
 
 def queue_unfinished(store: StudyStore, places: Places, candidates: Candidates) -> None:
@@ -62,13 +88,10 @@ def _recover_one(
         store.finish(record.number, "failed" if record.error else "complete")
         return
     folder = places.trial(folder_number(record, records))
-    outcome = read_result(folder, record.role if record.role in ("confirm", "control") else "trial")
-    charged = folder / "charged"  # the sitting that ended with this result is in the record: later kills add nothing
-    seconds = 0.0 if outcome is None or charged.is_file() else outcome.seconds * devices
+    outcome = _result(record, folder)
+    seconds = 0.0 if outcome is None or (folder / _CHARGED).is_file() else outcome.seconds * devices
     if outcome is not None and _waits_for_latency(store, record, outcome):
-        # It goes on as a paused trial, whose job finds its result and ends at once.
-        store.pause(record.number, device_seconds=record.device_seconds + seconds)
-        charged.touch()
+        charge(store, places, record, seconds)
     elif outcome is not None:
         settle(store, record, _with_latency(store, record, outcome), seconds, devices, spent_at)
     elif holds_work(folder):

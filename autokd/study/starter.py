@@ -39,7 +39,7 @@ class Starter:
     def __init__(self, parts: Parts, prefixes: Prefixes, measuring: Measuring) -> None:
         self._parts = parts
         self._searching = Searching(parts, prefixes, measuring)
-        self._deploying = Deploying(parts)
+        self._deploying = Deploying(parts, prefixes)
         self._confirming = Confirming(parts, prefixes, self._deploying)
         self._measuring = measuring
         self.over = False
@@ -97,7 +97,7 @@ class Starter:
         costs = [parts.accounts.cost(r.forecast_macs) for r in searched if r.forecast_macs > 0]
         typical = statistics.median(costs) if costs else 0.0
         todo = () if plan is None else self._deploying.todo(plan)
-        each = min(map(self._deploying.cost_of, todo)) if todo else self._confirming.deploy_each
+        each = self._deploying.least_cost(plan) if plan is not None and todo else self._confirming.deploy_each
         return Situation(
             purse=self._purse(),
             running=len(parts.accounts.flights),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -111,6 +112,76 @@ def test_deploying_is_forecast_and_the_budget_holds(toy: Toy) -> None:
     study = toy("90s").run(slow)
     assert all(member.latency_ms for member in study.front)
     assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+
+
+def test_a_teacher_that_is_gone_is_made_again_for_what_is_left_to_deploy(toy: Toy) -> None:
+    made = toy("1cpu-min")
+
+    def dies(job: Job) -> Outcome:
+        if job.kind == "deploy":
+            raise Death
+        return toy_outcome(job)
+
+    with pytest.raises(Death):
+        made.run(dies)
+    before = Memory(made.store).prefixes["toy-teacher"]["device_seconds"]
+    shutil.rmtree(made.places.cache)
+    store = made.store  # the forecast alone does not hold it any more
+    store.update_settings(store.settings.with_changes(budget="2cpu-min"))
+    jobs: list[Job] = []
+    study = made.run(lambda job: jobs.append(job) or _with_teacher(job))
+    assert [job.kind for job in jobs].count("prefix") == 1
+    assert all(member.latency_ms for member in study.front)
+    assert Memory(made.store).prefixes["toy-teacher"]["device_seconds"] == pytest.approx(before + 10.0)
+    assert study.spent["cpu"] <= 1.05 * 120
+
+
+def _with_teacher(job: Job) -> Outcome:
+    """As a real job does, one that needs the teacher fails where there is none."""
+    if job.kind not in ("probe", "prefix") and not (Path(job.spec.cache) / "toy-teacher.json").is_file():
+        return Outcome("failed", 0.1, error="the shared stages of this pipeline must be made before its trials")
+    return toy_outcome(job)
+
+
+def test_a_cache_that_is_removed_before_there_is_more_budget_is_filled_again(toy: Toy) -> None:
+    made = toy("1cpu-min")
+    first = made.run(_with_teacher)
+    shutil.rmtree(made.places.cache)
+    store = made.store
+    store.update_settings(store.settings.with_changes(budget="2cpu-min"))
+    Memory(store).reopen()
+    jobs: list[Job] = []
+    study = made.run(lambda job: jobs.append(job) or _with_teacher(job))
+    assert [job.kind for job in jobs].count("prefix") == 1
+    assert study.states["failed"] == 0
+    assert study.states["complete"] > first.states["complete"]
+    assert study.shared_seconds == pytest.approx(2 * first.shared_seconds)
+    assert all(member.latency_ms for member in study.front)
+    assert 0.9 <= study.budget.spent / study.budget.limit <= 1.05
+
+
+def test_a_teacher_that_the_rest_of_the_budget_does_not_hold_ends_no_study(toy: Toy) -> None:
+    made = toy("1cpu-min")
+
+    def dies(job: Job) -> Outcome:
+        if job.kind == "deploy":
+            raise Death
+        return toy_outcome(job)
+
+    with pytest.raises(Death):
+        made.run(dies)
+    shutil.rmtree(made.places.cache)
+    study = made.run(_with_teacher)
+    assert study.finished
+    assert study.states["failed"] == 0
+    assert study.budget.spent / study.budget.limit <= 1.05
+    assert any("Left out: what starts from toy-base" in note for note in study.notes)
+    assert all(member.latency_ms is None for member in study.front)
+    shutil.rmtree(made.places.cache, ignore_errors=True)
+    store = made.store
+    store.update_settings(store.settings.with_changes(budget="2cpu-min"))
+    Memory(store).reopen()
+    assert all(member.latency_ms for member in made.run(_with_teacher).front)
 
 
 def run(number: int, role: str, confirms: int | None, name: str = "", **values: float) -> TrialRecord:

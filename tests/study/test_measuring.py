@@ -16,6 +16,7 @@ from autokd.core.job import ALONE, Job, Outcome
 from autokd.study.memory import Memory
 from autokd.study.shapes import known_values, latency_values, needs, teacher_of, with_latency
 from autokd.study.simulate import SimulatedRunner
+from autokd.study.spent import spent_before
 from autokd.study.view import StudyView
 from autokd.testing.toy_work import toy_outcome
 
@@ -90,6 +91,34 @@ def test_trials_that_wait_survive_a_kill(toy: Toy, when: str) -> None:
     complete = [record for record in study.records if record.state == "complete"]
     assert all("latency_ms" in record.values for record in complete)
     assert not any(record.error for record in study.records if record.number == 0)
+
+
+def test_a_trial_that_waits_keeps_its_values_where_the_budget_holds_nothing_more(toy: Toy) -> None:
+    made = toy("1cpu-min", **FAST)
+
+    def dies(job: Job) -> Outcome:
+        if job.kind == "latency":
+            raise Death
+        return leave(job, toy_outcome(job))
+
+    with pytest.raises(Death):
+        made.run(dies)
+    made.driver(made.store)  # a second driver, killed as soon as it had looked around
+    store = made.store
+    store.update_settings(
+        store.settings.with_changes(budget=f"{spent_before(store).device_seconds / 60 + 0.002:.4f}cpu-min")
+    )
+    before = {record.number: record for record in store.records()}
+    driver = made.driver(store)
+    SimulatedRunner(2, made.clock, lambda job: leave(job, toy_outcome(job))).run(driver, store.settings)
+    driver.conclude()
+    records = {record.number: record for record in made.store.records()}
+    assert records[0].state == "complete"
+    assert "latency_ms" in records[0].values
+    assert records[0].device_seconds == before[0].device_seconds > 0
+    assert not any(
+        r.state == "pruned" and (made.places.trial(r.number) / "trial.result.json").is_file() for r in records.values()
+    )
 
 
 def leave(job: Job, outcome: Outcome) -> Outcome:
