@@ -16,6 +16,7 @@ from autokd.cli.doctor import doctor
 from autokd.cli.evaluate import evaluate
 from autokd.cli.export import export
 from autokd.cli.output import say
+from autokd.cli.passwords import hide_password
 from autokd.cli.predict import predict
 from autokd.cli.search import resume, search
 from autokd.cli.steer import budget, enqueue
@@ -75,6 +76,8 @@ for commands in GROUPS.values():
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0, 1 for an error while running, 2 for one of usage."""
+    if arguments is None:
+        hide_password()
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Accepted anywhere, since the moment one wants it is after the command was typed.
     debug = "--debug" in given

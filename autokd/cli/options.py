@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from autokd.cli.completion import study_items
+from autokd.cli.passwords import VARIABLE, with_password
 from autokd.cli.suggest import Choice
 from autokd.core.latency import RUNTIMES
 from autokd.core.settings import DataSource
@@ -18,8 +19,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 storage = click.option(
     "--storage",
-    envvar="AUTOKD_STORAGE",
+    envvar=VARIABLE,
     default=DEFAULT_STORAGE,
+    callback=lambda context, option, url: with_password(url),
     show_default=True,
     metavar="URL",
     help="Where studies live: an SQLite URL, a PostgreSQL URL, or a journal file.",

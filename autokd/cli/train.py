@@ -47,8 +47,7 @@ def train(pipeline: Path, output: Path, method_files: tuple[str, ...], as_json: 
     task = load_task(source, given["seed"])
     work = _work_folder(output)
     student = distiller.fit(task, work, report=lambda at: say(f"stage {at.stage + 1}, step {at.step}: {at.score:.4f}"))
-    with naming(output):
-        student.checkpoint.replace(output)
+    _put_in_place(student.checkpoint, output)
     shutil.rmtree(work)
     found = {
         "checkpoint": str(output),
@@ -75,6 +74,11 @@ def _work_folder(output: Path) -> Path:
     if (work / "trained.json").is_file() and not (work / "checkpoint").is_dir():
         shutil.rmtree(work)  # its student was put in place, and it was killed before it had tidied up
     return work
+
+
+def _put_in_place(checkpoint: Path, output: Path) -> None:
+    with naming(output):
+        checkpoint.replace(output)
 
 
 def read_pipeline(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def moved(kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     first, there = tmp_path / "first", tmp_path / "there"
     shutil.copytree(kept, first)
     for text in first.rglob("*.json"):
-        assert str(kept / "studies") not in text.read_text(encoding="utf-8"), f"{text} names the folder that it was made in"
+        assert str(kept / "studies") not in text.read_text(encoding="utf-8"), f"{text} names where it was made"
     shutil.move(kept, kept.with_name("away"))
     shutil.move(first, there)
     monkeypatch.chdir(there)
@@ -82,6 +82,22 @@ def test_a_moved_study_whose_cache_is_gone_makes_its_teacher_again(moved: Path) 
     study = run(StudyStore.open(STORAGE, STUDY), runner=in_process())
     assert study.states["failed"] == 0
     assert any(places.cache.glob("prefixes/*/prefix.json"))
+
+
+def test_a_teacher_outlives_the_study_that_made_it(command: Autokd, moved: Path, tmp_path: Path) -> None:
+    assert command("studies", "export", STUDY, "--output", str(tmp_path / "study.zip")).code == 0
+    storage = f"sqlite:///{tmp_path}/other.db"
+    for name in ("one", "two"):
+        command("studies", "import", str(tmp_path / "study.zip"), "--as", name, "--storage", storage)
+        add_budget(storage, name, "1trials")
+    cache = Places(StudyStore.open(storage, "one").files, "one").cache
+    assert run(StudyStore.open(storage, "one"), runner=in_process()).states["failed"] == 0
+    (prefix,) = cache.glob("prefixes/*/prefix.json")
+    before = prefix.stat().st_mtime_ns
+    assert command("studies", "delete", "one", "--yes", "--storage", storage).code == 0
+    study = run(StudyStore.open(storage, "two"), runner=in_process())
+    assert study.states["failed"] == 0
+    assert prefix.stat().st_mtime_ns == before  # the very one that the other study had made
 
 
 def test_an_archive_without_a_students_checkpoint_is_refused_or_asked_for(

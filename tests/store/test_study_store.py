@@ -276,3 +276,13 @@ def test_an_error_that_was_written_without_an_end_goes_when_the_trial_ends_well(
 
 def _no_room(*arguments: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_a_study_has_one_driver_whatever_folders_of_files_are_named(store: StudyStore) -> None:
+    here = StudyStore.open(store.storage, "first", "one")
+    there = StudyStore.open(store.storage, "first", "two")
+    assert here.files != there.files
+    with here.lock(), pytest.raises(StorageError, match="one driver at a time"), there.lock():
+        raise AssertionError
+    with there.lock():
+        pass
