@@ -15,7 +15,7 @@ import torch
 
 from autokd.core.address import load_files
 from autokd.core.budget import Budget
-from autokd.core.errors import BudgetError, UsageError
+from autokd.core.errors import BudgetError, StorageError, UsageError
 from autokd.core.settings import DataSource, StudySettings
 from autokd.deploy.machine import timing_machine
 from autokd.models.remote import trusting
@@ -109,6 +109,7 @@ def resume(
                 f"a finished study goes on with a larger budget only: that of {study!r} was {old.text!r}, "
                 f"but got {new.text!r}."
             )
+        require_files(store)
         changed = _changed(settings, budget, runner, workers, address)
         for note in changed[1]:
             memory.note(note)
@@ -122,6 +123,7 @@ def resume(
 def run(store: StudyStore, on_event: Listener = lambda view: None, runner: Runner | None = None) -> Study:
     """Drive a stored study to its end or its interruption. ``runner`` None: the one that the settings name."""
     settings = store.settings
+    require_files(store)
     load_files([Path(path) for path in settings.method_files])
     places = Places(store.files, settings.study)
     appraiser = PipelineAppraiser(settings, places.cache)
@@ -133,6 +135,17 @@ def run(store: StudyStore, on_event: Listener = lambda view: None, runner: Runne
             return drive(store, appraiser, chosen, scored_interval(settings.metric), on_event)
     finally:
         torch.set_num_threads(n_threads)
+
+
+def require_files(store: StudyStore) -> None:
+    """Raises StorageError where the study's task or a base model is not there: another folder holds its work then,
+    and trials that rest there would be taken for lost."""
+    for path in (store.settings.task, *store.settings.assets.values()):
+        if not Path(path).is_dir():
+            raise StorageError(
+                f"a study goes on where its files are, but of {store.settings.study!r} there is nothing at {path!r} "
+                "(--artifacts says where they are)."
+            )
 
 
 def drive(

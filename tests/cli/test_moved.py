@@ -117,3 +117,13 @@ def test_an_archive_without_a_students_checkpoint_is_refused_or_asked_for(
     ran = command("export", "again", "--output", str(tmp_path / "student"))
     assert ran.code == 1
     assert len(ran.err.splitlines()) == 1
+
+
+def test_a_study_does_not_go_on_where_its_files_are_not(command: Autokd, moved: Path, tmp_path: Path) -> None:
+    add_budget(STORAGE, STUDY, "1trials")
+    before = StudyStore.open(STORAGE, STUDY).records()
+    ran = command("resume", STUDY, "--runner", "pool", "--artifacts", str(tmp_path / "elsewhere"))
+    assert ran.code == 1
+    assert len(ran.err.splitlines()) == 1
+    assert "--artifacts says where they are" in ran.err
+    assert StudyStore.open(STORAGE, STUDY).records() == before
