@@ -47,14 +47,19 @@ class StudyStore:
 
     def __init__(self, storage: str, backend: BaseStorage, study_id: int, artifacts: str | Path | None) -> None:
         self._storage, self._backend, self._study = storage, backend, study_id
-        with reported(storage):
-            self._attributes: dict[str, Any] = dict(backend.get_study_user_attrs(study_id))
-            self._check_schema(backend.get_study_name_from_id(study_id))
-            trials = backend.get_all_trials(study_id, deepcopy=False)
-        self._artifacts = artifacts_of(storage, self._attributes, artifacts)
-        self._files = files_root(storage, self._artifacts or None)
-        self._attributes = located(self._attributes, self._files, FOLDERS)
+        self._named = artifacts
         self._held: ServerLock | None = None
+        self._read()
+
+    def _read(self) -> None:
+        """Take over what the storage holds now."""
+        with reported(self._storage):
+            self._attributes: dict[str, Any] = dict(self._backend.get_study_user_attrs(self._study))
+            self._check_schema(self._backend.get_study_name_from_id(self._study))
+            trials = self._backend.get_all_trials(self._study, deepcopy=False)
+        self._artifacts = artifacts_of(self._storage, self._attributes, self._named)
+        self._files = files_root(self._storage, self._artifacts or None)
+        self._attributes = located(self._attributes, self._files, FOLDERS)
         self._settings = StudySettings.from_json(self._attributes["settings"])
         self._holes = tuple(hole_from_json(value) for value in self._attributes["holes"])
         self._distributions: dict[str, BaseDistribution] = distributions(self._holes)
@@ -118,19 +123,21 @@ class StudyStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the study as its only driver. Raises StorageError where another driver holds it.
+        """Hold the study as its only driver, as it is by then. Raises StorageError where another driver holds it.
 
         A file beside the storage's own is locked, whatever folder its files are in; on a server, a row of the study.
         """
         name = self._settings.study
         if Location.parse(self._storage).kind != "server":
             with study_lock(files_root(self._storage), name):
+                self._read()
                 yield
             return
         with ExitStack() as stack:
             with reported(self._storage):
                 self._held = stack.enter_context(server_lock(self._backend, self._study, name))
             try:
+                self._read()
                 yield
             finally:
                 self._held = None

@@ -284,5 +284,10 @@ def test_a_study_has_one_driver_whatever_folders_of_files_are_named(store: Study
     assert here.files != there.files
     with here.lock(), pytest.raises(StorageError, match="one driver at a time"), there.lock():
         raise AssertionError
-    with there.lock():
-        pass
+    with here.lock():
+        here.put("notes", ["mine"])
+        here.start(PIPELINE, PARAMS)
+    assert there.records() == ()
+    with there.lock():  # it is as the last driver left it
+        assert there.get("notes") == ["mine"]
+        assert len(there.records()) == 1
