@@ -148,7 +148,8 @@ def _result(
 ) -> Finalist:
     ships = _ships(runs)
     mean, low, high = interval(runs)
-    speed = measured.get("values", {})
+    # What was not deployed may have been timed all the same, as an objective of the search.
+    speed = measured.get("values") or ships.values
     return Finalist(
         trial=ships.number if number is None else number,
         pipeline=ships.pipeline,
@@ -169,7 +170,7 @@ def _result(
         speedup=speed.get("speedup"),
         forms=tuple(Form(**form) for form in measured.get("forms", ())),
         fastest=measured.get("fastest", ""),
-        timed_on=measured.get("machine", ""),
+        timed_on=measured.get("machine", "") or ships.timed_on,
     )
 
 

@@ -95,8 +95,8 @@ class Deploying:
             names = ", ".join(r.name or f"trial {r.number if r.confirms is None else r.confirms}" for r in left)
             cost = max(map(self._cost_with_teacher, left))
             self._parts.memory.note_ending(
-                f"The budget does not hold deploying {names} (about {cost:.0f} device seconds each): no ONNX form was "
-                "made and nothing was timed. The float checkpoints are whole; `autokd export` makes any form of them."
+                f"The budget does not hold deploying {names} (about {cost:.0f} device seconds each): their forms were "
+                "not scored and timed. The float checkpoints are whole; `autokd export` makes any form of them."
             )
 
     def _cost_with_teacher(self, record: TrialRecord) -> float:
