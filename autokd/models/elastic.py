@@ -5,9 +5,11 @@ Everything takes and returns slots, keeps what stays in its original order and n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +19,10 @@ from autokd.contracts import Slot
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.models.slots import ENCODER, content_of
+
+# Which values stand for all: every 61st (a prime, so that no column of a matrix is met more often than others).
+_SAMPLE_STRIDE = 61
+_SAMPLED_FROM = 100_000
 
 
 def shape_of(slot: Slot) -> EncoderShape:
@@ -114,21 +120,39 @@ def lowest(scores: Sequence[Tensor], share: float) -> list[Tensor]:
     """
     flat = torch.cat([score.flatten() for score in scores])
     count = round(share * flat.numel())
-    chosen = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
     if count > 0:
         threshold = _kth_smallest(flat, count)
-        chosen = flat < threshold
-        ties = torch.nonzero(flat == threshold).flatten()
-        chosen[ties[: count - int(torch.count_nonzero(chosen))]] = True
+        chosen = flat <= threshold
+        surplus = int(torch.count_nonzero(chosen)) - count
+        if surplus > 0:
+            ties = torch.nonzero(flat == threshold).flatten()
+            chosen[ties[len(ties) - surplus :]] = False
+    else:
+        chosen = torch.zeros(flat.numel(), dtype=torch.bool, device=flat.device)
     parts = torch.split(chosen, [score.numel() for score in scores])
     return [part.view(score.shape) for part, score in zip(parts, scores, strict=True)]
 
 
 def _kth_smallest(values: Tensor, k: int) -> float:
-    """The k-th smallest value, k from 1. On a CPU by NumPy, which selects 16 times as fast as torch (measured)."""
+    """The k-th smallest value, k from 1. On a CPU by NumPy: on 5 million values 9 times as fast as torch (measured)."""
     if values.device.type == "cpu":
-        return float(np.partition(values.detach().numpy(), k - 1)[k - 1])
+        return float(_select(values.detach().numpy(), k))
     return float(torch.kthvalue(values, k).values)
+
+
+def _select(values: np.ndarray, k: int) -> np.floating[Any]:
+    """The k-th smallest of [n] values, exactly. A sorted sample tells which few of many values it lies among."""
+    n = len(values)
+    if n >= _SAMPLED_FROM:
+        sample = np.sort(values[::_SAMPLE_STRIDE])
+        place, margin = len(sample) * k / n, 1 + 8 * math.sqrt(len(sample) * k / n * (1 - k / n))
+        low = sample[max(0, int(place - margin))]
+        high = sample[min(len(sample) - 1, int(place + margin))]
+        inner = values[(values >= low) & (values <= high)]
+        rank = k - int(np.count_nonzero(values < low))
+        if 0 < rank <= len(inner):
+            return cast("np.floating[Any]", np.partition(inner, rank - 1)[rank - 1])
+    return cast("np.floating[Any]", np.partition(values, k - 1)[k - 1])
 
 
 def without_units(shape: EncoderShape, share: float) -> EncoderShape:

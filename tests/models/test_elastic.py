@@ -159,3 +159,23 @@ def test_other_networks_are_refused(slot: Slot) -> None:
     other = Slot("somewhere:Else", slot.config, slot.weights, slot.content)
     with pytest.raises(SpecError, match="only encoders have layers"):
         shape_of(other)
+
+
+@pytest.mark.parametrize("kind", ["random", "sorted", "striped", "few", "equal"])
+def test_lowest_is_exact_among_many_values(kind: str) -> None:
+    """Also where a sample misleads: it may only cost time."""
+    n = 200_000
+    values = torch.rand(n, generator=torch.Generator().manual_seed(0)) ** 6
+    if kind == "sorted":
+        values = values.sort().values
+    elif kind == "striped":
+        values[::61] += 1
+    elif kind == "few":
+        values = (values * 5).round()
+    elif kind == "equal":
+        values = torch.full((n,), 0.25)
+    for share in (0.00001, 0.1, 0.37, 0.9, 0.99999):
+        chosen = lowest([values[:1000], values[1000:]], share)
+        order = torch.argsort(values, stable=True)[: round(share * n)]
+        expected = torch.zeros(n, dtype=torch.bool).index_fill(0, order, True)
+        assert torch.equal(torch.cat(chosen), expected)
