@@ -80,6 +80,15 @@ class Hook(Method, Protocol):
 
 
 @runtime_checkable
+class ReshapingHook(Hook, Protocol):
+    """A hook whose ``finish`` gives a network of another shape. A loop has at most one."""
+
+    def sizes_after(self, sizes: Sizes) -> Sizes:
+        """The sizes after the stage that the hook is in. The student's totals (parameters, multiply-accumulates) are
+        exact; which layers the cut falls on may be known only when it is made."""
+
+
+@runtime_checkable
 class Sampler(Method, Protocol):
     def build(self, rows: Rows, plan: TrainPlan) -> BatchSource: ...
 

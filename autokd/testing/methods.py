@@ -23,7 +23,7 @@ from autokd.core.errors import Paused
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.core.task import Task
 from autokd.methods.basics import Distil, FineTuneTeacher, TruncateLayers
-from autokd.models.slots import content_of
+from autokd.models.slots import content_of, shape_of_slot
 from autokd.testing.context import tiny_context
 from autokd.testing.tiny import tiny_task
 
@@ -123,8 +123,25 @@ def check_run(case: Case, root: Path) -> None:
     slots = {"teacher", "dense_teacher", "student", "student_init"}
     missing = (case.stage.facts.gives & slots) - set(made)
     assert not missing, f"the stage says that it gives {sorted(missing)}, but does not"
+    _check_sizes(case, models, made)
     again = case.stage.run(models, context(case, root, case.stage, "second"))
     assert contents(again) == contents(made), "two runs with equal seeds differ"
+
+
+def _check_sizes(case: Case, models: Models, made: Models) -> None:
+    """The student has the size and the cost that the forecast says, where it knows the shapes."""
+    if "dense_teacher" not in models or "student" not in made:
+        return
+    named = ("teacher", "dense_teacher", "student", "student_init")
+    shapes = {name: shape_of_slot(models[name]) for name in named if name in models}
+    sizes = Sizes(len(case.task.train), 12.0, shapes["teacher"], dense_teacher=shapes["dense_teacher"])
+    sizes = replace(sizes, student=shapes.get("student"), student_init=shapes.get("student_init"))
+    _, after = case.stage.cost(sizes)
+    if after.student is None:
+        return
+    found = shape_of_slot(made["student"])
+    made_of, forecast = [(shape.params(), shape.macs(12.0)) for shape in (found, after.student)]
+    assert np.allclose(made_of, forecast), f"the student has (params, macs) {made_of}, but its forecast {forecast}"
 
 
 def check_resume(case: Case, root: Path) -> None:

@@ -20,6 +20,7 @@ from autokd.contracts import (
     Models,
     Objective,
     OptimizerMethod,
+    ReshapingHook,
     Rows,
     Sampler,
     Sizes,
@@ -168,6 +169,8 @@ class Distil:
         if not self.objectives:
             raise checks.refusal(self, "objectives", "a list of at least one objective", self.objectives)
         checks.methods(self, "hooks", "hook")
+        if len(self._reshaping) > 1:
+            raise checks.refusal(self, "hooks", "a list with at most one that changes the shape", self.hooks)
         checks.methods(self, "augmenters", "augmenter")
         if len(self._transformers) > 1:
             raise checks.refusal(self, "augmenters", "a list with at most one that changes batches", self.augmenters)
@@ -182,6 +185,10 @@ class Distil:
     @property
     def _transformers(self) -> tuple[BatchTransformer, ...]:
         return tuple(a for a in self.augmenters if isinstance(a, BatchTransformer))
+
+    @property
+    def _reshaping(self) -> tuple[ReshapingHook, ...]:
+        return tuple(hook for hook in self.hooks if isinstance(hook, ReshapingHook))
 
     def run(self, models: Models, ctx: Context) -> Models:
         student = models["student"]
@@ -249,6 +256,8 @@ class Distil:
         if self._reads_teacher:
             passes = self.epochs * factor if self._transformers else 1.0
             macs += passes * rows * sizes.teacher.macs(sizes.length)
+        for hook in self._reshaping:
+            sizes = hook.sizes_after(sizes)
         return Cost(macs), sizes
 
 
