@@ -27,6 +27,7 @@ from autokd.methods.basics import (
 )
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
+from autokd.methods.platon import Platon, StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
 from autokd.space.library import shipped_spaces
 from autokd.space.space import Space
@@ -52,6 +53,8 @@ CASES = {
     "basics:WordSwap": Case(WordSwap()),
     "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
     "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
+    "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),
+    "platon:StructuredPlaton": Case(StructuredPlaton(every=2, initial=0.0, final=0.4)),
     "stark:SparsifyTeacher": Case(SparsifyTeacher(batch_size=8), before=(*STUDENT, SHORT)),
 }
 
@@ -115,3 +118,14 @@ def test_the_kit_notices_a_forecast_that_does_not_follow_the_rows() -> None:
 
     with pytest.raises(AssertionError, match="twice the rows"):
         check_cost(Case(Flat()))
+
+
+def test_the_kit_notices_a_student_of_another_size_than_forecast(tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Bigger(Rewind):
+        def run(self, models: Models, ctx: Context) -> Models:
+            return models.with_slots(student=models["dense_teacher"])
+
+    Bigger.__module__, Bigger.__name__ = Rewind.__module__, "Rewind"
+    with pytest.raises(AssertionError, match="but its forecast"):
+        check_run(Case(Bigger()), tmp_path)

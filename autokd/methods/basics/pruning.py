@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd.contracts import Facts, Sizes, TrainPlan
+from autokd.core.shape import EncoderShape
 from autokd.methods.basics import checks
 from autokd.models.elastic import lowest
 
@@ -55,14 +56,7 @@ class MagnitudePruning:
 
     def cost(self, sizes: Sizes) -> float:
         """One comparison per weight at every ``every``-th step, counted like a multiply-accumulate."""
-        if sizes.student is None:
-            return 0.0
-        hidden = sizes.student.hidden
-        count = sum(
-            4 * hidden * layer.heads * layer.head_width + 2 * hidden * layer.ffn * layer.ffn_copies
-            for layer in sizes.student.layers
-        )
-        return count / self.every
+        return 0.0 if sizes.student is None else n_encoder_weights(sizes.student) / self.every
 
 
 class MagnitudeRun:
@@ -116,7 +110,20 @@ def keep_only(weights: Sequence[Tensor], kept: Sequence[Tensor]) -> None:
         weight.mul_(mask)
 
 
+def encoder_linears(model: nn.Module) -> list[nn.Linear]:
+    """All linear modules under ``layers``, in the model's order: attention's, and those that fill the FFN's seam."""
+    modules = model.named_modules()
+    return [m for name, m in modules if isinstance(m, nn.Linear) and name.startswith("layers.")]
+
+
 def encoder_weights(model: nn.Module) -> list[Tensor]:
     """The matrices of all linear modules under ``layers``, in the model's order."""
-    modules = model.named_modules()
-    return [m.weight for name, m in modules if isinstance(m, nn.Linear) and name.startswith("layers.")]
+    return [linear.weight for linear in encoder_linears(model)]
+
+
+def n_encoder_weights(shape: EncoderShape) -> int:
+    """How many entries ``encoder_weights`` has in an encoder of this shape."""
+    return sum(
+        4 * shape.hidden * layer.heads * layer.head_width + 2 * shape.hidden * layer.ffn * layer.ffn_copies
+        for layer in shape.layers
+    )
