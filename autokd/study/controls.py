@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autokd import build
+from autokd.contracts import ReshapingHook
 from autokd.core.canonical import Json
 
 DISTIL = "basics:Distil"
@@ -19,29 +20,51 @@ _PLAIN_FIELDS = ("batch_size", "optimizer", "warmup_share", "clip_norm", "dropou
 def control(pipeline: Mapping[str, Any], name: str, problem: str, further: float = 0.0) -> dict[str, Json]:
     """The control called ``name`` (``fine-tune``: labels only; ``logits``: the teacher's logits only) of a pipeline.
 
-    Kept: the shared stages, the stages that make the student (its shape), and of the last distillation the optimizer,
-    batch size, dropout and the like. Left out: every other stage, hooks, augmenters and samplers. The number of
-    optimizer steps is that of all distillations of the pipeline together; one that never distils is compared with
-    ``Distil`` as it is by default. ``further`` counts unlabelled rows per training row, which those see that have a
-    teacher.
+    Kept: the shared stages, what makes the student's shape (stages, and hooks that cut it), and of the last
+    distillation the optimizer, batch size, dropout and the like. Left out: every other stage, hooks, augmenters and
+    samplers. The number of optimizer steps is that of all distillations of the pipeline together; one that never
+    distils is compared with ``Distil`` as it is by default. ``further`` counts unlabelled rows per training row, which
+    those see that have a teacher.
     """
     stages = list(pipeline["stages"])
-    distils = [stage for stage in stages if stage["use"] == DISTIL] or [{"use": DISTIL, **build.defaults(DISTIL)}]
-    last = distils[-1]
+    if not any(stage["use"] == DISTIL for stage in stages):
+        stages.append({"use": DISTIL, **build.defaults(DISTIL)})
+    last = next(stage for stage in reversed(stages) if stage["use"] == DISTIL)
     objective = dict(OBJECTIVES[name])
     if name == "logits" and problem == "regression":
         objective["form"] = "mse"
-    plain = {
-        "use": DISTIL,
-        "objectives": [objective],
-        "epochs": sum(_steps(stage, further) for stage in distils) * last["batch_size"] / _rows(objective, further),
-        **{field: last[field] for field in _PLAIN_FIELDS if field in last},
-    }
-    kept = [stage for stage in stages if stage["use"] != DISTIL and _makes_student(stage)]
-    return {
-        "stages": [build.resolved(stage) for stage in [*kept, plain]],
-        "form": pipeline.get("form", "float32"),
-    }
+    fields = {field: last[field] for field in _PLAIN_FIELDS if field in last}
+
+    def plain(steps: float, hooks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        epochs = steps * last["batch_size"] / _rows(objective, further)
+        return {"use": DISTIL, "objectives": [objective], "hooks": list(hooks), "epochs": epochs, **fields}
+
+    kept, steps = [], 0.0
+    cuts = _cuts(stages)
+    for position, stage in enumerate(stages):
+        if stage["use"] != DISTIL:
+            kept += [stage] if _makes_student(stage) else []
+            continue
+        steps += _steps(stage, further)
+        if position in cuts:
+            kept.append(plain(steps, cuts[position]))
+            steps = 0.0
+    if steps > 0:
+        kept.append(plain(steps, ()))
+    return {"stages": [build.resolved(stage) for stage in kept], "form": pipeline.get("form", "float32")}
+
+
+def _cuts(stages: Sequence[Mapping[str, Any]]) -> dict[int, list[Mapping[str, Any]]]:
+    """By position, the hooks that cut the student that the pipeline ends with: those after it was made or rewound."""
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for position, stage in enumerate(stages):
+        facts = build.build(stage).facts
+        if "student" in facts.gives and "student" not in facts.needs:
+            found.clear()
+        hooks = [hook for hook in stage.get("hooks", ()) if isinstance(build.build(hook), ReshapingHook)]
+        if hooks:
+            found[position] = hooks
+    return found
 
 
 def _makes_student(stage: Mapping[str, Any]) -> bool:

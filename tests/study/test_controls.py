@@ -76,3 +76,36 @@ def test_steps_are_equal_beside_unlabelled_rows(objectives: tuple[str, ...], nam
     """With two unlabelled rows to each training row, an epoch with a teacher has three times as many steps."""
     given = resolved(distil(objectives=[{"use": f"basics:{use}"} for use in objectives], epochs=4))
     assert control(given, name, "classification", 2.0)["stages"][-1]["epochs"] == pytest.approx(epochs)
+
+
+CUT = {"use": "platon:StructuredPlaton", "keep": 0.4}
+
+
+def uses(pipeline: dict[str, Any]) -> list[str]:
+    return [stage["use"].partition(":")[2] for stage in pipeline["stages"]]
+
+
+def test_a_control_is_cut_as_its_pipeline_is() -> None:
+    fancy = distil(objectives=[{"use": "basics:HiddenMSE"}], hooks=[{"use": "basics:MagnitudePruning"}, CUT], epochs=4)
+    pipeline = resolved(distil(epochs=2), fancy)
+    found = control(pipeline, "logits", "classification")
+    assert uses(found) == ["FineTuneTeacher", "TruncateLayers", "Distil"]
+    plain = found["stages"][-1]
+    assert [hook["use"] for hook in plain["hooks"]] == [CUT["use"]]
+    assert plain["hooks"][0]["keep"] == 0.4
+    assert plain["epochs"] == 6
+
+
+def test_steps_after_a_cut_follow_it_in_the_control_too() -> None:
+    experts = {"use": "moebert:ToExperts", "of": "student"}
+    found = control(resolved(distil(epochs=2, hooks=[CUT]), experts, distil(epochs=3)), "fine-tune", "classification")
+    assert uses(found) == ["FineTuneTeacher", "TruncateLayers", "Distil", "ToExperts", "Distil"]
+    assert [found["stages"][i]["epochs"] for i in (2, 4)] == [2, 3]
+    assert [len(found["stages"][i]["hooks"]) for i in (2, 4)] == [1, 0]
+
+
+def test_a_cut_that_was_rewound_is_none() -> None:
+    pipeline = resolved(distil(epochs=2, hooks=[CUT]), {"use": "basics:Rewind"}, distil(epochs=3))
+    found = control(pipeline, "logits", "classification")
+    assert uses(found) == ["FineTuneTeacher", "TruncateLayers", "Distil"]
+    assert (found["stages"][-1]["epochs"], found["stages"][-1]["hooks"]) == (5, [])
