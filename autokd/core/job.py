@@ -83,10 +83,11 @@ class Progress:
 class Outcome:
     """How a job ended. ``values`` holds what was measured, by name:
 
-    trials: ``valid_score, params, macs, size_bytes`` (confirm and control also ``test_score``; an int8 form also
-    ``float_valid_score``); probes and prefixes: ``seconds_per_mac``; teachers: ``valid_score, test_score, params,
-    macs``; latencies: ``latency_ms, latency_p90_ms, teacher_latency_ms, speedup``; deploys: those, and by runtime
-    ``RUNTIME/valid_score`` and so on. ``shape`` names what a trial's speed depends on: its student's shape and form.
+    trials: ``valid_score, params, active_params, nonzero_params, macs, size_bytes`` (confirm and control also
+    ``test_score``; an int8 form also ``float_valid_score``); probes and prefixes: ``seconds_per_mac``; teachers:
+    ``valid_score, test_score, params, macs``; latencies: ``latency_ms, latency_p90_ms, teacher_latency_ms, speedup``;
+    deploys: those, and by runtime ``RUNTIME/valid_score`` and so on. ``shape`` names what a trial's speed depends on:
+    its student's shape and form.
     ``predictions`` names files of raw predictions (safetensors) by split. ``checkpoint`` is a folder.
     ``error`` is one line, for failed jobs; ``trace`` the traceback for the log. ``curve`` is a list of Progress JSON.
     ``seconds`` is wall time in the worker; ``seconds_alone`` what the trial would cost if it shared no prefix.

@@ -13,6 +13,8 @@ from autokd.report.html import cell, data_script, number_cell, pairs, table, tag
 from autokd.report.pipelines import fixed, number
 from autokd.report.quantities import short, size
 
+_MOSTLY = 0.95  # every network has some zeros, pruned or not
+
 
 def head(result: StudyResult) -> str:
     """The title, the study in five facts, what came out, and what to know."""
@@ -111,9 +113,12 @@ def _valid_cell(row: facts.TrialRow) -> str:
 
 
 def _params_cell(row: facts.TrialRow) -> str:
-    params, active = row.value("params"), row.value("active_params")
-    met = f"{short(active)} active" if params is not None and active is not None and active < params else ""
-    return _cell(params, short, met)
+    """The stored parameters; below them those that one token meets and those that are not zero, where fewer."""
+    params = row.value("params") or 0.0
+    fewer = [("active_params", "active", params), ("nonzero_params", "not zero", _MOSTLY * params)]
+    found = [(row.value(name), words, bound) for name, words, bound in fewer]
+    notes = [f"{short(value)} {words}" for value, words, bound in found if value is not None and value < bound]
+    return _cell(row.value("params"), short, ", ".join(notes))
 
 
 def _common(result: StudyResult) -> str:

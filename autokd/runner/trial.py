@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from autokd import build
 from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
@@ -105,6 +107,7 @@ def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[s
         "valid_score": admitted.score,
         "params": float(admitted.params),
         "active_params": float(shape.active_params()),
+        "nonzero_params": float(_nonzero(student)),
         "macs": shape.macs(workspace.median_length(student)),
         "size_bytes": float(admitted.size_bytes),
     }
@@ -118,6 +121,10 @@ def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[s
     found = {"values": values, "predictions": {"valid": predictions}}
     tokenizer = tokenizer_name(student.tokenizer, workspace.spec.assets)
     return {**found, "tokenizer": tokenizer, "shape": speed_key(shape, form, method)}
+
+
+def _nonzero(slot: Slot) -> int:
+    return sum(int(torch.count_nonzero(value)) for value in slot.weights.values() if value.is_floating_point())
 
 
 def _open_test(forms: Forms, form: str) -> tuple[float, str]:

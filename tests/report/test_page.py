@@ -75,6 +75,7 @@ def test_what_was_deployed_stands_in_the_page(deployed_result: StudyResult) -> N
         "p90 2.5 ms",
         "10.0×",
         "9M active",
+        "9M active, 4M not zero",
         "float 0.7950",
         "/studies/files/trials/3/onnx-int8",
         "batch=1,length=p95,threads=1,runtime=onnx (41 tokens)",

@@ -64,7 +64,8 @@ HARD_STAGE = {
 
 def test_a_trial_is_measured_on_what_was_saved(tmp_path: Path, spec) -> None:
     outcome = run(tiny_job(tmp_path, spec))
-    assert set(outcome.values) == {"valid_score", "params", "active_params", "macs", "size_bytes"}
+    counts = {"params", "active_params", "nonzero_params"}
+    assert set(outcome.values) == {"valid_score", "macs", "size_bytes", *counts}
     stored = load_file(Path(outcome.checkpoint) / "model.safetensors")
     assert outcome.values["params"] == sum(tensor.size for tensor in stored.values())
     assert 0 <= outcome.values["valid_score"] <= 1
