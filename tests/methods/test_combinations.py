@@ -12,6 +12,7 @@ from autokd.core.errors import Paused, SpecError
 from autokd.methods.basics import AdamW, Distil, HiddenMSE, Labels, Logits, MagnitudePruning, Mixup, WordSwap
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
+from autokd.methods.platon import StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
 from autokd.pipeline import Pipeline, task_facts
 from autokd.testing.context import tiny_context
@@ -21,7 +22,10 @@ from autokd.testing.tiny import tiny_task
 CRITIC = MutualInformation(alpha=0.5, hidden=16, out=8)
 EVERYTHING = Distil(
     objectives=(Labels(weight=0.5), Logits(), HiddenMSE(), CRITIC),
-    hooks=(MagnitudePruning(sparsity=0.5, begin=0.0, end=0.6, every=2),),
+    hooks=(
+        StructuredPlaton(every=3, initial=0.0, final=0.4),
+        MagnitudePruning(sparsity=0.5, begin=0.0, end=0.6, every=2),
+    ),
     augmenters=(WordSwap(), Mixup()),
     optimizer=AdamW(lr=1e-3),
     epochs=1,
