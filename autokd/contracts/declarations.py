@@ -13,8 +13,9 @@ class Facts:
     """What a method needs to hold before it runs, must not find, and makes true or untrue.
 
     Slots are facts of their own name. Further facts in use: ``text``, ``classification``, ``regression`` (the task),
-    ``trained_student`` (the student was distilled or fine-tuned), ``hash_routed`` (experts chosen by token id),
-    ``encoder_teacher`` (the teacher can be sliced, and gives gradients of masks, queries, keys and values),
+    ``trained_student`` (the student was distilled or fine-tuned, and its teacher has not been cut since),
+    ``hash_routed`` (experts chosen by token id), ``encoder_teacher`` (the teacher can be sliced, and gives gradients
+    of masks, queries, keys and values),
     ``teacher_tokenizer:HASH`` and ``student_tokenizer:HASH``. Giving ``name:value`` replaces every other value of that
     name; dropping ``name`` drops them all. A stage that makes a student of the teacher drops ``student_tokenizer``: the
     student then has the teacher's. ``other_tokenizers`` holds where both are known and differ; nobody gives it.

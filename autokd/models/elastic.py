@@ -94,6 +94,29 @@ def keep_units(slot: Slot, heads: Sequence[Tensor], neurons: Sequence[Tensor]) -
     return encoder_of(shape.with_layers(tuple(layers)), weights, slot.tokenizer)
 
 
+def matrices_of(shape: EncoderShape) -> list[list[str]]:
+    """Names of the matrices of each layer's attention and feed-forward network. Raises SpecError for experts."""
+    parts = [*(f"attention.{part}" for part in ("query", "key", "value", "output")), "ffn.up", "ffn.down"]
+    for i, layer in enumerate(shape.layers):
+        require_dense(layer, i)
+    return [[f"layers.{i}.{part}.weight" for part in parts] for i in range(shape.depth)]
+
+
+def without_weights(slot: Slot, cut: Sequence[Tensor]) -> Slot:
+    """The same network with some weights of its layers set to zero, as large and as slow as before.
+
+    ``cut`` holds one boolean tensor per layer, [weights of its ``matrices_of``, one behind the other], true where a
+    weight goes.
+    """
+    shape = shape_of(slot)
+    weights = dict(slot.weights)
+    for names, gone in zip(matrices_of(shape), cut, strict=True):
+        parts = torch.split(gone.cpu(), [weights[name].numel() for name in names])
+        for name, part in zip(names, parts, strict=True):
+            weights[name] = weights[name].masked_fill(part.view(weights[name].shape), 0.0)
+    return encoder_of(shape, weights, slot.tokenizer)
+
+
 def require_dense(layer: LayerShape, index: int) -> None:
     """Raises SpecError where something else than the dense network fills a layer's feed-forward seam."""
     if layer.ffn_use:

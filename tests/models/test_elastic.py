@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from autokd.contracts import Batch, Slot
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape, LayerShape
-from autokd.models.elastic import keep_units, lowest, shape_of, spread, take_layers, unit_masks, without_units
+from autokd.models.elastic import (
+    keep_units,
+    lowest,
+    matrices_of,
+    shape_of,
+    spread,
+    take_layers,
+    unit_masks,
+    without_units,
+    without_weights,
+)
 from autokd.models.slots import build, content_of
 from autokd.models.tiny import tiny_slot
 
@@ -115,17 +125,47 @@ def test_a_mask_gradient_is_activation_times_gradient(slot: Slot, batch: Batch) 
     network = build(slot)
     head_masks, neuron_masks = unit_masks(shape_of(slot), torch.device("cpu"))
     active: list[torch.Tensor] = []
-    network.layers[1].ffn.down.register_forward_pre_hook(lambda module, inputs: active.append(inputs[0]))
+    for part in (network.layers[1].ffn.down, network.layers[1].attention.output):
+        part.register_forward_pre_hook(lambda module, inputs: active.append(inputs[0]))
     logits = network(batch, head_masks=head_masks, neuron_masks=neuron_masks).logits
-    assert torch.equal(logits, network(batch).logits)
+    context, neurons = active  # in the order of the forward pass
     loss = (logits * torch.tensor([1.0, -2.0])).sum()
-    by_mask, by_value = torch.autograd.grad(loss, [neuron_masks[1], active[0]])
-    torch.testing.assert_close(by_mask, (active[0] * by_value).sum((0, 1)), atol=1e-4, rtol=1e-4)
+    by_head, by_neuron, d_context, d_neurons = torch.autograd.grad(
+        loss, [head_masks[1], neuron_masks[1], context, neurons]
+    )
+    torch.testing.assert_close(by_neuron, (neurons * d_neurons).sum((0, 1)), atol=1e-4, rtol=1e-4)
+    per_head = (context * d_context).unflatten(2, (4, -1)).sum((0, 1, 3))
+    torch.testing.assert_close(by_head, per_head, atol=1e-4, rtol=1e-4)
+    assert torch.equal(logits, network(batch).logits)
+
+
+def test_weights_are_zeroed_where_they_stand(slot: Slot) -> None:
+    names = matrices_of(shape_of(slot))
+    assert names[2][:2] == ["layers.2.attention.query.weight", "layers.2.attention.key.weight"]
+    n = sum(slot.weights[name].numel() for name in names[0])
+    cut = [torch.zeros(n, dtype=torch.bool) for _ in range(3)]
+    assert without_weights(slot, cut).content == slot.content
+    cut[1][0] = cut[1][-1] = True
+    made = without_weights(slot, cut)
+    changed = {name: (made.weights[name] != slot.weights[name]).nonzero().tolist() for name in slot.weights}
+    last = [[side - 1 for side in slot.weights["layers.1.ffn.down.weight"].shape]]
+    assert {name: places for name, places in changed.items() if places} == {
+        "layers.1.attention.query.weight": [[0, 0]],
+        "layers.1.ffn.down.weight": last,
+    }
+    assert float(made.weights["layers.1.attention.query.weight"][0, 0]) == 0.0
 
 
 def test_slots_are_not_written_to(slot: Slot) -> None:
     keep_units(slot, [torch.tensor([True, False, True, True])] * 3, [torch.arange(32) % 2 == 0] * 3)
     take_layers(slot, (1,))
+    without_weights(
+        slot,
+        [
+            torch.ones(sum(slot.weights[n].numel() for n in layer), dtype=torch.bool)
+            for layer in matrices_of(shape_of(slot))
+        ],
+    )
     assert content_of(slot.builder, slot.config, slot.weights) == slot.content
 
 
