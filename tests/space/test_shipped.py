@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from autokd import build
 from autokd.contracts import Sizes
-from autokd.core.errors import UsageError
-from autokd.core.holes import Choice
+from autokd.core.errors import SpecError, UsageError
+from autokd.core.holes import Choice, Hole
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.pipeline import Pipeline
 from autokd.space import Space, find_space, shipped_spaces
@@ -21,8 +24,28 @@ def load(name: str) -> Space:
     return Space.parse(text, found)
 
 
-def test_the_two_spaces_are_found() -> None:
-    assert {"basics", "hard"} <= set(NAMES)
+def drawn(space: Space, n: int) -> list[Pipeline]:
+    """Pipelines of evenly drawn parameters, the same ones each time."""
+    rng = np.random.default_rng(0)
+
+    def choose(hole: Hole) -> Any:
+        if isinstance(hole, Choice):
+            return hole.options[int(rng.integers(len(hole.options)))]
+        return int(rng.integers(hole.low, hole.high + 1)) if hole.integer else float(rng.uniform(hole.low, hole.high))
+
+    return [Pipeline.from_json(space.decode(space.sample(choose))) for _ in range(n)]
+
+
+def is_legal(pipeline: Pipeline, facts: frozenset[str]) -> bool:
+    try:
+        pipeline.check(facts)
+    except SpecError:
+        return False
+    return True
+
+
+def test_the_spaces_are_found() -> None:
+    assert {"basics", "full", "hard", "students"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,6 +91,23 @@ def test_hard_holds_the_default_space() -> None:
     hard = load("hard")
     for _, _, params in load("basics").examples():
         assert hard.encode(load("basics").decode(params), build.defaults) is not None, params
+
+
+def test_full_has_the_methods_of_the_other_text_spaces() -> None:
+    others = ("basics", "hard", "students")
+    assert frozenset().union(*(load(name).uses() for name in others)) <= load("full").uses()
+
+
+def test_most_draws_of_the_full_space_are_legal_and_all_come_back() -> None:
+    space = load("full")
+    pipelines = drawn(space, 300)
+    assert sum(is_legal(pipeline, CLASSES) for pipeline in pipelines) >= 0.8 * 300
+    # Numbers have one form of logits, and one in a trial student's distillation.
+    assert sum(is_legal(pipeline, frozenset({"text", "regression"})) for pipeline in pipelines) >= 0.25 * 300
+    for pipeline in pipelines[:100]:
+        params = space.encode(pipeline.to_json(), build.defaults)
+        assert params is not None
+        assert Pipeline.from_json(space.decode(params)) == pipeline
 
 
 def test_a_file_is_a_space_too(tmp_path: object) -> None:
