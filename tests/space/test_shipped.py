@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from autokd import build
-from autokd.contracts import Sizes
+from autokd.contracts import Models, Sizes
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.shape import EncoderShape, LayerShape
+from autokd.core.task import Task
 from autokd.pipeline import Pipeline
 from autokd.space import Space, find_space, shipped_spaces
+from autokd.testing.context import tiny_context
+from autokd.testing.tiny import tiny_regression, tiny_task
 
 NAMES = [path.stem for path in shipped_spaces()]
 CLASSES = frozenset({"text", "classification"})
@@ -77,7 +81,7 @@ def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: s
 @pytest.mark.parametrize("name", NAMES)
 def test_regression_has_pipelines(name: str) -> None:
     space = load(name)
-    params = space.sample(lambda h: "mse" if h.name == "logits" else h.options[0] if isinstance(h, Choice) else h.low)
+    params = space.sample(lambda hole: "mse" if hole.name == "logits" else _first(hole))
     Pipeline.from_json(space.decode(params)).check(frozenset({"text", "regression"}))
 
 
@@ -108,6 +112,31 @@ def test_most_draws_of_the_full_space_are_legal_and_all_come_back() -> None:
         params = space.encode(pipeline.to_json(), build.defaults)
         assert params is not None
         assert Pipeline.from_json(space.decode(params)) == pipeline
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", [tiny_task(), tiny_regression()], ids=["classes", "numbers"])
+def test_every_option_of_the_full_space_trains(task: Task, tmp_path: Path) -> None:
+    space = load("full")
+    numbers = {} if task.problem == "classification" else {"logits": "mse", "stark.trial": "mse"}
+    trained: set[str] = set()
+    for _, _, params in space.examples():
+        given = {**params, **numbers}
+        pipeline = space.decode(space.sample(lambda hole, given=given: given.get(hole.name, _first(hole))))
+        if str(pipeline) in trained:
+            continue
+        trained.add(str(pipeline))
+        models = Models()
+        for i, stage in enumerate(Pipeline.from_json(pipeline).stages):
+            use, folder = build.address_of(type(stage)), f"{len(trained)}-{i}"
+            models = stage.run(models, tiny_context(tmp_path, task, use, folder=folder, depth=5))
+        assert models["student"].content != models["student_init"].content, pipeline
+        assert all(bool(value.float().isfinite().all()) for value in models["student"].weights.values()), pipeline
+    assert len(trained) > 30
+
+
+def _first(hole: Hole) -> Any:
+    return hole.options[0] if isinstance(hole, Choice) else hole.low
 
 
 def test_a_file_is_a_space_too(tmp_path: object) -> None:
