@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +18,9 @@ FORMS = ("float32", "onnx-int8")
 
 _OTHER_TOKENIZERS = "other_tokenizers"
 _NO_BASES: Mapping[str, BaseModel] = MappingProxyType({})
+_OF_NOTHING = frozenset[str]()
+
+Held = Mapping[str, frozenset[str]]  # the facts that hold, each with the slots that it was made from
 
 
 @dataclass(frozen=True)
@@ -63,10 +66,10 @@ class Pipeline:
         encoder with the teacher's tokenizer. Raises SpecError at the first stage that cannot run, and for a pipeline
         that does not end with a trained student.
         """
-        held = facts
+        held: Held = dict.fromkeys(facts, _OF_NOTHING)
         for position, stage in enumerate(self.stages, 1):
             held = _after(position, stage, held, bases)
-        if not {"student", "trained_student"} <= held:
+        if not {"student", "trained_student"} <= held.keys():
             raise SpecError(
                 f"a pipeline must end with a trained student; at the end of this one there are {_listed(held)}."
             )
@@ -108,12 +111,12 @@ def task_facts(task: Task) -> frozenset[str]:
     return frozenset({"text", task.problem})
 
 
-def _after(position: int, stage: Stage, held: frozenset[str], bases: Mapping[str, BaseModel]) -> frozenset[str]:
+def _after(position: int, stage: Stage, held: Held, bases: Mapping[str, BaseModel]) -> Held:
     place = f"stage {position} ({build.address_of(type(stage))})"
     own = _facts(stage, bases)
     declared = [(stage, own), *((method, method.facts) for method in build.nested(stage))]
     for method, facts in declared:
-        missing, forbidden = facts.needs - held, facts.forbids & held
+        missing, forbidden = facts.needs - held.keys(), facts.forbids & held.keys()
         name = place if method is stage else f"{build.address_of(type(method))} in {place}"
         if missing:
             raise SpecError(f"{name} needs {_listed(missing)}; before it there are {_listed(held)}.")
@@ -121,11 +124,7 @@ def _after(position: int, stage: Stage, held: frozenset[str], bases: Mapping[str
             raise SpecError(_needs_same_tokens(name))
         if forbidden:
             raise SpecError(f"{name} cannot run where {_listed(forbidden)} holds; before it there are {_listed(held)}.")
-    return _folded(
-        held,
-        gives=frozenset().union(*(facts.gives for _, facts in declared)),
-        drops=frozenset().union(*(facts.drops for _, facts in declared)),
-    )
+    return _folded(held, [facts for _, facts in declared])
 
 
 def _facts(stage: Stage, bases: Mapping[str, BaseModel]) -> Facts:
@@ -135,15 +134,21 @@ def _facts(stage: Stage, bases: Mapping[str, BaseModel]) -> Facts:
     return stage.facts
 
 
-def _folded(held: frozenset[str], gives: frozenset[str], drops: frozenset[str]) -> frozenset[str]:
-    """The facts after a stage, by the rules that ``Facts`` states for values and for students' tokenizers."""
+def _folded(held: Held, declared: Sequence[Facts]) -> Held:
+    """The facts after a stage, by the rules that ``Facts`` states for values, slots and students' tokenizers."""
+    gives = {fact: facts.of for facts in declared for fact in facts.gives}
+    drops = frozenset().union(*(facts.drops for facts in declared))
     replaced = {fact.partition(":")[0] for fact in gives if ":" in fact} | drops
-    after = {fact for fact in held if fact.partition(":")[0] not in replaced} | gives
+    after = {
+        fact: of for fact, of in held.items() if fact.partition(":")[0] not in replaced and of.isdisjoint(gives)
+    } | gives
     if "student_tokenizer" in drops:
-        after |= {f"student_tokenizer:{value}" for value in _values(after, "teacher_tokenizer")}
+        after |= {f"student_tokenizer:{value}": _OF_NOTHING for value in _values(after, "teacher_tokenizer")}
     teacher, student = _values(after, "teacher_tokenizer"), _values(after, "student_tokenizer")
-    differ = bool(teacher and student and teacher != student)
-    return frozenset(after - {_OTHER_TOKENIZERS}) | ({_OTHER_TOKENIZERS} if differ else frozenset())
+    after.pop(_OTHER_TOKENIZERS, None)
+    if teacher and student and teacher != student:
+        after[_OTHER_TOKENIZERS] = _OF_NOTHING
+    return after
 
 
 def _values(facts: Iterable[str], name: str) -> set[str]:
@@ -161,6 +166,6 @@ def _needs_same_tokens(name: str) -> str:
     )
 
 
-def _listed(facts: frozenset[str]) -> str:
+def _listed(facts: Iterable[str]) -> str:
     shown = {fact for fact in facts if ":" not in fact}  # hashes tell a reader nothing
     return ", ".join(sorted(shown)) or "no facts"

@@ -19,12 +19,15 @@ class Facts:
     ``teacher_tokenizer:HASH`` and ``student_tokenizer:HASH``. Giving ``name:value`` replaces every other value of that
     name; dropping ``name`` drops them all. A stage that makes a student of the teacher drops ``student_tokenizer``: the
     student then has the teacher's. ``other_tokenizers`` holds where both are known and differ; nobody gives it.
+
+    ``of`` names the slots that what it gives was made from: a stage that gives one of these anew drops it.
     """
 
     needs: frozenset[str] = frozenset()
     forbids: frozenset[str] = frozenset()
     gives: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
+    of: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Sizes:
     beside them that objectives of the teacher read as well. A shape is None where it cannot
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
-    ``tuned`` those among them that already tell this task's labels apart.
+    ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what
+    the forecasts of later methods need to know.
     """
 
     rows: int
@@ -77,6 +81,7 @@ class Sizes:
     bases: Mapping[str, EncoderShape] = field(default_factory=dict)
     tuned: frozenset[str] = frozenset()
     unlabelled: int = 0
+    added: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
