@@ -11,6 +11,7 @@ import torch
 
 from autokd.build import address_of, all_methods
 from autokd.contracts import Context, Cost, Facts, Models, Sizes
+from autokd.methods.adashift import AdaShift
 from autokd.methods.basics import (
     AdamW,
     Distil,
@@ -29,6 +30,7 @@ from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
 from autokd.methods.platon import Platon, StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
+from autokd.methods.ted import FilteredHidden, LearnFilters, ProjectedHidden
 from autokd.space.library import shipped_spaces
 from autokd.space.space import Space
 from autokd.testing.methods import STUDENT, TEACHER, Case, check_all, check_cost, check_declared, check_run
@@ -39,6 +41,7 @@ METHODS = {address_of(cls): cls for cls in all_methods()}
 SHORT = Distil(epochs=1, batch_size=16)
 
 CASES = {
+    "adashift:AdaShift": Case(AdaShift(lr=1e-3, keep=2)),
     "basics:AdamW": Case(AdamW(lr=1e-3)),
     "basics:Distil": Case(Distil(objectives=(Labels(), Logits()), epochs=2, batch_size=8)),
     "basics:FineTuneTeacher": Case(FineTuneTeacher(epochs=2, batch_size=8), before=()),
@@ -56,6 +59,9 @@ CASES = {
     "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),
     "platon:StructuredPlaton": Case(StructuredPlaton(every=2, initial=0.0, final=0.4)),
     "stark:SparsifyTeacher": Case(SparsifyTeacher(batch_size=8), before=(*STUDENT, SHORT)),
+    "ted:FilteredHidden": Case(FilteredHidden(), before=(*STUDENT, SHORT, LearnFilters(epochs=1))),
+    "ted:LearnFilters": Case(LearnFilters(epochs=2, batch_size=8), before=(*STUDENT, SHORT)),
+    "ted:ProjectedHidden": Case(ProjectedHidden()),
 }
 
 
