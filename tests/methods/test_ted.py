@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +15,23 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from autokd.contracts import Batch, Models, Outputs, Sizes, Stage
-from autokd.core.errors import SpecError
+from autokd.core.errors import Paused, SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.engine import losses
 from autokd.engine.batches import scoring_batches
-from autokd.methods.basics import AdamW, Distil, FineTuneTeacher, Labels, Logits, TruncateLayers
+from autokd.methods.adashift import AdaShift
+from autokd.methods.basics import (
+    AdamW,
+    Distil,
+    FineTuneTeacher,
+    Labels,
+    Logits,
+    MagnitudePruning,
+    Mixup,
+    Rewind,
+    TruncateLayers,
+)
+from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.stark import SparsifyTeacher
 from autokd.methods.ted import FilteredHidden, LearnFilters, ProjectedHidden
 from autokd.methods.ted.filters import SLOT, FilterPair, FilterShape, filter_pairs, shape_between, shape_in
@@ -339,6 +353,40 @@ def test_projections_start_at_random_and_need_no_filters(models: Models, tmp_pat
     for one, two in zip(made.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two)
     assert 0.01 < float(next(made.student_filters.parameters()).detach().std()) < 0.03
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_sparse_teacher_filters_a_critic_pruning_mixup_and_adashift_go_together(
+    models: Models, tmp_path: Path, precision: torch.dtype
+) -> None:
+    task = tiny_task()
+    everything = Distil(
+        objectives=(*PAPERS, MutualInformation(hidden=16, out=8)),
+        hooks=(MagnitudePruning(begin=0.0, end=0.5, every=2),),
+        augmenters=(Mixup(),),
+        optimizer=AdaShift(lr=1e-2, keep=2),
+        epochs=1,
+        batch_size=8,
+    )
+    stages = (*START, SparsifyTeacher(share=0.3, batch_size=8), Rewind(), START[2], LEARN, everything)
+    Pipeline(stages).check(frozenset({"text", "classification"}))
+    before = run_stages(stages[3:7], task, tmp_path, models)
+    whole = everything.run(before, tiny_context(tmp_path, task, "basics:Distil", folder="whole", precision=precision))
+    assert whole["student"].content != before["student"].content
+    made, calls = None, itertools.count(1)
+    while made is None:
+        ctx = tiny_context(
+            tmp_path,
+            task,
+            "basics:Distil",
+            folder="parts",
+            precision=precision,
+            should_pause=lambda: next(calls) % 3 == 0,
+        )
+        with contextlib.suppress(Paused):
+            made = everything.run(before, ctx)
+    assert next(calls) > 6
+    assert contents(made) == contents(whole)
 
 
 def test_regression_is_filtered_too(tmp_path: Path) -> None:
