@@ -36,10 +36,10 @@ class AdaShift:
         which keeps them apart; epsilon: added to the root; weight_decay: decoupled, for matrices only (as in AdamW).
     Source: AdaShift, arXiv:1810.00143, as in its official code (order of square and phi, correction from the first
         v above 0).
-    Differences: weight decay, of which the paper has none. The first moment is summed over the window at every step,
-        not carried along, so that rounding does not add up.
-    Memory: n copies of the parameters (the last gradients, in one ring per parameter), and two more with phi none;
-        AdamW has 2. For BERT-base in float32 with n = 10: 4.4 GB. Each step reads all of them.
+    Differences: weight decay, of which the paper has none. The first moment is carried along as in the released code,
+        but summed over the window anew every n steps, so that rounding does not add up (with beta1 1 it never fades).
+    Memory: n + 1 copies of the parameters (the last gradients in one ring per parameter, and their mean, which beta1
+        0 does without), and two more with phi none; AdamW has 2. For BERT-base in float32 with n = 10: 4.8 GB.
     """
 
     kind: ClassVar[str] = "optimizer"
@@ -73,15 +73,17 @@ class AdaShift:
 
 
 class ShiftedAdam(torch.optim.Optimizer):
-    """AdaShift at work. A parameter's state: ``step``, ``window`` [keep, *shape], ``second`` and ``correction``.
+    """AdaShift at work. A parameter's state: ``step``, ``window`` [keep, *shape], ``first, second, correction``.
 
-    ``window[i]`` holds the gradient of the last step with ``step % keep == i``, zeros where there was none;
-    ``correction`` is ``1 - beta2^c``. Steps are counted per parameter: one without a gradient stands still.
+    ``window[i]`` holds the gradient of the last step with ``(step - 1) % keep == i``, zeros where there was none;
+    ``first`` (not with beta1 0) is the window's mean, ``correction`` is ``1 - beta2^c``. Steps are counted per
+    parameter: one without a gradient stands still.
     """
 
     def __init__(self, parameters: Any, method: AdaShift) -> None:
         super().__init__(parameters, {"lr": method.lr, "weight_decay": method.weight_decay})
         self._method = method
+        self._weights = window_weights(method.keep, method.beta1)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
@@ -111,57 +113,80 @@ class ShiftedAdam(torch.optim.Optimizer):
     def _start(self, parameter: nn.Parameter) -> dict[str, Any]:
         second = torch.zeros_like(parameter) if self._method.phi == "none" else parameter.new_zeros(())
         window = parameter.new_zeros(self._method.keep, *parameter.shape)
-        return {"step": 0, "window": window, "second": second, "correction": torch.zeros_like(second)}
+        state = {"step": 0, "window": window, "second": second, "correction": torch.zeros_like(second)}
+        return state if self._method.beta1 == 0 else {**state, "first": torch.zeros_like(parameter)}
 
     def _advance(self, members: list[nn.Parameter], lr: float, decay: float) -> None:
         """One step of parameters that have made equally many."""
         states = [self.state[parameter] for parameter in members]
-        n, done = self._method.keep, states[0]["step"]
-        leaving = [state["window"][done % n] for state in states]
-        rates = self._rates(leaving, states) if done >= n else []
-        torch._foreach_copy_(leaving, [parameter.grad for parameter in members if parameter.grad is not None])
+        gradients = [parameter.grad for parameter in members if parameter.grad is not None]
+        done = states[0]["step"]
+        leaving = [state["window"][done % self._method.keep] for state in states]
+        rates = self._rates(leaving, states) if done >= self._method.keep else []
+        means = self._means(leaving, gradients, states)
         for state in states:
             state["step"] = done + 1
         if not rates:
             return
         if decay > 0:
             torch._foreach_mul_([*members], 1 - lr * decay)
-        weights = members[0].new_tensor(window_weights(n, self._method.beta1, done % n))
-        for parameter, state, rate in zip(members, states, rates, strict=True):
-            mean = torch.mv(state["window"].view(n, -1).t(), weights).view(parameter.shape)
+        for parameter, mean, rate in zip(members, means, rates, strict=True):
             parameter.addcmul_(mean, rate, value=-lr)
+
+    def _means(self, leaving: list[Tensor], gradients: list[Tensor], states: list[dict[str, Any]]) -> list[Tensor]:
+        """The windows' means after these gradients took the places of those that leave."""
+        if self._method.beta1 == 0:
+            torch._foreach_copy_(leaving, gradients)
+            return gradients
+        means = [state["first"] for state in states]
+        torch._foreach_add_(means, leaving, alpha=-self._weights[-1])
+        torch._foreach_mul_(means, self._method.beta1)
+        torch._foreach_add_(means, gradients, alpha=self._weights[0])
+        torch._foreach_copy_(leaving, gradients)
+        if (states[0]["step"] + 1) % self._method.keep == 0:  # the ring is in order: its last gradient is the newest
+            for mean, state in zip(means, states, strict=True):
+                mean.zero_()
+                for gradient, weight in zip(state["window"], reversed(self._weights), strict=True):
+                    mean.add_(gradient, alpha=weight)
+        return means
 
     def _rates(self, leaving: list[Tensor], states: list[dict[str, Any]]) -> list[Tensor]:
         """``1 / (sqrt(v_hat) + epsilon)`` after the gradients that leave the windows; 0 where v is 0."""
         beta2 = self._method.beta2
         second, correction = [s["second"] for s in states], [s["correction"] for s in states]
-        torch._foreach_mul_(second, beta2)
-        torch._foreach_add_(second, squares(leaving, self._method.phi), alpha=1 - beta2)
+        torch._foreach_lerp_(second, squares(leaving, self._method.phi), 1 - beta2)
         started = torch._foreach_sign(second)
-        torch._foreach_mul_(correction, beta2)
-        torch._foreach_add_(correction, started, alpha=1 - beta2)
+        torch._foreach_lerp_(correction, started, 1 - beta2)
         # Nothing is divided by 0: where v is 0 the numerator is 0 too, and the floors stand below any other value.
         floor = torch.finfo(second[0].dtype).tiny
-        roots = torch._foreach_div(second, torch._foreach_clamp_min(correction, floor))
+        roots = torch._foreach_clamp_min(correction, floor)
+        torch._foreach_reciprocal_(roots)
+        torch._foreach_mul_(roots, second)
         torch._foreach_sqrt_(roots)
         torch._foreach_add_(roots, self._method.epsilon)
         torch._foreach_clamp_min_(roots, floor)
-        return list(torch._foreach_div(started, roots))
+        torch._foreach_div_(started, roots)
+        return list(started)
 
 
 def squares(gradients: list[Tensor], phi: str) -> list[Tensor]:
     """``phi(g^2)`` of each tensor: one number, or with phi none all of them."""
     if phi == "none":
         return list(torch._foreach_mul(gradients, gradients))
-    norms = torch._foreach_norm(gradients, float("inf") if phi == "max" else 2)
-    found = list(torch._foreach_mul(norms, norms))
-    if phi == "mean":
-        torch._foreach_div_(found, [float(gradient.numel()) for gradient in gradients])
-    return found
+    if phi == "max":
+        return [_largest(gradient).square() for gradient in gradients]
+    norms = list(torch._foreach_norm(gradients))
+    counts = [float(gradient.numel()) for gradient in gradients]
+    return list(torch._foreach_div(torch._foreach_mul(norms, norms), counts))
 
 
-def window_weights(n: int, beta1: float, newest: int) -> list[float]:
-    """The weight of each place of a ring of n gradients, of which the newest lies at ``newest``; they add up to 1."""
-    ages = [(newest - place) % n for place in range(n)]
-    total = sum(beta1**age for age in range(n))
-    return [beta1**age / total for age in ages]
+def _largest(gradient: Tensor) -> Tensor:
+    """The largest absolute value; on a CPU in a twelfth of the time of the infinity norm (measured)."""
+    low, high = torch.aminmax(gradient)
+    return torch.maximum(-low, high)
+
+
+def window_weights(n: int, beta1: float) -> list[float]:
+    """The weights of the last n gradients, the newest first; they add up to 1."""
+    powers = [beta1**age for age in range(n)]
+    return [power / sum(powers) for power in powers]

@@ -212,12 +212,25 @@ def test_a_loop_no_longer_than_the_window_trains_nothing(tmp_path: Path) -> None
 
 def test_it_keeps_n_gradients_and_little_else() -> None:
     parameter = nn.Parameter(torch.ones(50, 20))
-    for phi, copies in (("max", 7), ("mean", 7), ("none", 9)):
-        optimizer = optimizer_of(AdaShift(keep=7, phi=phi), parameter)
+    for phi, beta1, copies in (("max", 0.0, 7), ("mean", 0.9, 8), ("none", 0.0, 9), ("none", 1.0, 10)):
+        optimizer = optimizer_of(AdaShift(keep=7, phi=phi, beta1=beta1), parameter)
         parameter.grad = torch.ones(50, 20)
         optimizer.step()
         held = sum(value.numel() for value in optimizer.state[parameter].values() if isinstance(value, Tensor))
         assert copies * 1000 <= held <= copies * 1000 + 2
+
+
+def test_rounding_does_not_add_up_in_a_plain_mean() -> None:
+    """After a gradient of 1e6, those of 1e-3 are as exact as their own size allows."""
+    gradients = 1e-3 * drawn(40, 3).float()
+    gradients[5] *= 1e9
+    parameter = nn.Parameter(torch.zeros(3))
+    optimizer = optimizer_of(AdaShift(keep=4, beta1=1.0), parameter)
+    for gradient in gradients:
+        parameter.grad = gradient.clone()
+        optimizer.step()
+    expected = gradients[-4:].double().mean(0)
+    torch.testing.assert_close(optimizer.state[parameter]["first"].double(), expected, rtol=1e-5, atol=1e-9)
 
 
 def test_sparse_gradients_are_refused() -> None:
