@@ -30,7 +30,7 @@ class AdaShift:
     Equation: ``m_t = sum_{i<n} beta1^i g_{t-i} / sum_{i<n} beta1^i``,
         ``v_t = beta2 v_{t-1} + (1 - beta2) phi(g_{t-n}^2)``, ``v_hat_t = v_t / (1 - beta2^c)`` with c the number of
         updates since v was first above 0, ``p -= lr * (m_t / (sqrt(v_hat_t) + epsilon) + weight_decay * p)``; an
-        entry whose v is still 0 does not move.
+        entry whose v is still 0 takes no gradient step.
     Symbols: lr: peak rate, with phi max about ten times Adam's; keep: n; beta1: weights of the window, 1 for its
         plain mean; beta2: decay rate of v; phi: ``max`` or ``mean`` over a tensor's squared gradients, or ``none``,
         which keeps them apart; epsilon: added to the root; weight_decay: decoupled, for matrices only (as in AdamW).
