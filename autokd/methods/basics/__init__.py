@@ -1,7 +1,8 @@
 """What every pipeline may use, whatever papers it combines: stages, objectives, augmenters, a hook, an optimizer."""
 
 from autokd.methods.basics.augmenters import Mixup, WordSwap
-from autokd.methods.basics.objectives import HiddenMSE, Labels, Logits
+from autokd.methods.basics.hidden import HiddenMSE
+from autokd.methods.basics.objectives import Labels, Logits
 from autokd.methods.basics.optimizers import AdamW
 from autokd.methods.basics.pruning import MagnitudePruning
 from autokd.methods.basics.students import LoadStudent, Rewind, TruncateLayers

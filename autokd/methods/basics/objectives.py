@@ -1,4 +1,4 @@
-"""Objectives that every pipeline may use: gold labels, the teacher's logits, its hidden states."""
+"""Objectives that every pipeline may use: gold labels and the teacher's logits."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from autokd.contracts import Batch, Context, Dropout, Facts, LossTerm, Models, Outputs, Sizes, Wants
+from autokd.contracts import Batch, Context, Dropout, Facts, LossTerm, Models, Outputs, Sizes
 from autokd.core.errors import SpecError
 from autokd.engine import losses
 from autokd.methods.basics import checks
-from autokd.methods.basics.pairs import PAIRINGS, layer_pairs
-from autokd.models.linear import Linear, initialise
-from autokd.models.slots import shape_of_slot
 
-_STUDENT = frozenset({"student"})
 _BOTH = frozenset({"student", "teacher"})
 
 
@@ -156,65 +151,3 @@ def teacher_outputs(teacher: Outputs | None) -> Outputs:
     if teacher is None:
         raise ValueError("this objective compares with a teacher, but there are no teacher outputs")
     return teacher
-
-
-@dataclass(frozen=True)
-class HiddenMSE:
-    """Each student layer's hidden states follow those of a teacher layer.
-
-    What: squared error between hidden states, embedding output included, over real tokens only; where widths differ
-        the student's states first pass a linear projection of their own per pair, which trains along.
-    Equation: ``mean over pairs (t, s) of mean over real tokens and dimensions of (W_s H_s + c_s - H_t)^2``
-    Symbols: layers: the pairs, ``skip`` every k-th teacher layer or ``last`` the last ones; weight: of this term.
-    Source: Distiller, arXiv:2109.11105 (its objective "mse", projection of std 0.02).
-    Differences: the mean over pairs, where the paper adds them up, so that a weight means the same at every depth
-        (times the number of pairs gives the paper's); a projection also where the student is the wider one.
-    """
-
-    kind: ClassVar[str] = "objective"
-    source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts(needs=_BOTH, forbids=frozenset({"other_tokenizers"}))
-
-    layers: str = "skip"
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        checks.one_of(self, "layers", PAIRINGS)
-        checks.number(self, "weight", 0)
-
-    def build(self, models: Models, ctx: Context) -> LossTerm:
-        teacher, student = shape_of_slot(models["teacher"]), shape_of_slot(models["student"])
-        term = HiddenMSETerm(
-            layer_pairs(self.layers, teacher.depth, student.depth), student.hidden, teacher.hidden, self.weight
-        )
-        initialise(term, ctx.seeds.integer("init:hidden_mse"))
-        return term
-
-    def cost(self, sizes: Sizes) -> float:
-        """The projections' products, where widths differ."""
-        if sizes.student is None or sizes.student.hidden == sizes.teacher.hidden:
-            return 0.0
-        pairs = sizes.student.depth + 1
-        return pairs * sizes.length * sizes.student.hidden * sizes.teacher.hidden
-
-
-class HiddenMSETerm(LossTerm):
-    """Mean over layer pairs of the masked squared error; ``projections`` is empty where widths agree."""
-
-    def __init__(self, pairs: tuple[tuple[int, int], ...], student: int, teacher: int, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-        self.teacher_wants = Wants(frozenset(t for t, _ in pairs))
-        self.student_wants = Wants(frozenset(s for _, s in pairs))
-        self._pairs = pairs
-        n_projections = 0 if student == teacher else len(pairs)
-        self.projections = nn.ModuleList(Linear(student, teacher) for _ in range(n_projections))
-
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch, dropout: Dropout) -> Tensor:
-        targets = teacher_outputs(teacher).hidden
-        parts = []
-        for i, (t, s) in enumerate(self._pairs):
-            states = self.projections[i](student.hidden[s]) if len(self.projections) else student.hidden[s]
-            parts.append(losses.masked_mean_squared_error(states, targets[t], student.mask))
-        return torch.stack(parts).mean()
