@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal, get_args, get_origin
 
-from autokd.contracts import KINDS, Method
+from autokd.contracts import KINDS, Method, NeedsAssets
 from autokd.core import address
 from autokd.core.canonical import Json
 from autokd.core.errors import SpecError
@@ -91,6 +91,15 @@ def nested(method: Method) -> Iterator[Method]:
             if is_method(item):
                 yield item
                 yield from nested(item)
+
+
+def assets_of(method: Method) -> dict[str, str]:
+    """Names of the pretrained models that a method and those inside it read beside the networks: name to kind."""
+    found = {}
+    for each in (method, *nested(method)):
+        if isinstance(each, NeedsAssets):
+            found.update({str(getattr(each, name)): kind for name, kind in each.assets.items()})
+    return found
 
 
 def is_method(value: object) -> bool:

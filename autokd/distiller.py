@@ -14,9 +14,10 @@ from autokd.core.errors import TrainingError
 from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
 from autokd.engine.precision import best_precision
-from autokd.models.assets import copy_asset, find_model
+from autokd.models.assets import Asset, copy_asset, find_model
 from autokd.models.bases import describe, readable_length
 from autokd.models.remote import trusting
+from autokd.models.text_models import find_asset
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_ready, run_job
 from autokd.runner.workspace import job_device
@@ -116,9 +117,11 @@ class Distiller:
         for name in pipeline.base_models():
             asset = find_model(name)
             bases[name] = describe(name, asset.folder, task.problem, task.label_names)
-            place = work / "models" / asset.name.replace("/", "--")
-            copy_asset(asset, place)
-            assets[name] = str(place.resolve())
+            assets[name] = _copied(asset, work)
+        max_length = readable_length(assets.values(), self.max_length)
+        for name, kind in pipeline.assets().items():
+            asset = find_asset(name, kind)
+            assets[name] = _copied(asset, work)
         pipeline.check(task_facts(task), bases)
         frozen = work / "tasks" / digest([task.content, task.metric])
         if not (frozen / FROZEN).is_file():
@@ -129,11 +132,18 @@ class Distiller:
             assets=assets,
             cache=str((work / "cache").resolve()),
             seed=self.seed,
-            max_length=readable_length(assets.values(), self.max_length),
+            max_length=max_length,
             precision=best_precision(job_device(self.device)) if self.precision == "auto" else self.precision,
             method_files=self.method_files,
             trust_remote_code=self.trust_remote_code,
         )
+
+
+def _copied(asset: Asset, work: Path) -> str:
+    """The folder of a pretrained model's copy beside the work that needs it."""
+    place = work / "models" / asset.name.replace("/", "--")
+    copy_asset(asset, place)
+    return str(place.resolve())
 
 
 def _student(outcome: Outcome) -> Student:

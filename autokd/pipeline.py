@@ -92,6 +92,10 @@ class Pipeline:
         names = [getattr(stage, "model", None) for stage in self.stages]
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
+    def assets(self) -> dict[str, str]:
+        """Names of the pretrained models that methods read beside those, and what each must be, in order of use."""
+        return {name: kind for stage in self.stages for name, kind in build.assets_of(stage).items()}
+
     def versions(self, stop: int | None = None) -> list[str]:
         """Versions of the code of the first stages and of the methods inside them, for cache keys."""
         found: list[Method] = []

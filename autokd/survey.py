@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import torch
 
-from autokd.contracts import BaseModel, Sizes
+from autokd.contracts import BaseModel, Sizes, TextModel
 from autokd.core.canonical import Json, canonical
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
@@ -23,6 +23,7 @@ from autokd.measure.cost import count_parameters
 from autokd.models.assets import find_model
 from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
+from autokd.models.text_models import find_asset, text_model
 from autokd.pipeline import Pipeline, task_facts
 from autokd.space import Space, find_space
 from autokd.tasks.load import load_task
@@ -89,7 +90,7 @@ def survey(name_or_path: str, source: DataSource | None = None, teacher: str = "
         n_parameters=len(space.holes),
         size=space.size(),
         uses=tuple(sorted(space.uses())),
-        masked=tuple(judge.masked(rng)),
+        masked=tuple(judge.masked(starts, rng)),
         cheapest=judge.extreme(starts, sign=1.0),
         dearest=judge.extreme(starts, sign=-1.0),
     )
@@ -125,6 +126,7 @@ class _Judge:
         self.space, self.task, self.teacher = space, task, teacher
         self._judged: dict[str, _Forecast | str] = {}
         self._bases: dict[str, tuple[BaseModel, EncoderShape]] = {}
+        self._assets: dict[str, TextModel] = {}
 
     def draw(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A random assignment in which ``fixed`` holds wherever it is active."""
@@ -141,18 +143,29 @@ class _Judge:
         reasons = Counter(found for found in self._judged.values() if isinstance(found, str))
         return reasons.most_common(1)[0][0].rstrip(".") if reasons else "nothing was tried"
 
-    def masked(self, rng: np.random.Generator) -> Iterator[Masked]:
-        """The options that were in no pipeline that can run."""
-        for hole in self.space.holes:
-            for option in hole.options if isinstance(hole, Choice) else ():
-                reason = self._reason_against(hole, option, rng)
-                if reason is not None:
-                    yield Masked(hole.name, str(option), reason)
+    def masked(self, starts: Sequence[Mapping[str, Any]], rng: np.random.Generator) -> Iterator[Masked]:
+        """The options that were in no pipeline that can run.
 
-    def _reason_against(self, hole: Hole, option: Any, rng: np.random.Generator) -> str | None:
-        """Why none of some pipelines with an option can run, None where one can or where the option is never open."""
+        Holes without any other option are left out: they are open in pipelines with another masked option alone.
+        """
+        for hole in self.space.holes:
+            options = hole.options if isinstance(hole, Choice) else ()
+            reasons = [(option, self._reason_against(hole, option, starts, rng)) for option in options]
+            if any(reason is None for _, reason in reasons):
+                for option, reason in reasons:
+                    if reason is not None:
+                        yield Masked(hole.name, str(option), reason)
+
+    def _reason_against(
+        self, hole: Hole, option: Any, starts: Sequence[Mapping[str, Any]], rng: np.random.Generator
+    ) -> str | None:
+        """Why none of some pipelines with an option can run, None where one can or where the option is never open.
+
+        Looked at first are pipelines of ``starts``, which can run, with this option in the place of theirs.
+        """
         reasons: Counter[str] = Counter()
-        drawn = (self.draw(rng, {hole.name: option}) for _ in range(DRAWS))
+        changed = (self.draw(rng, {**start, hole.name: option}) for start in starts)
+        drawn = chain(changed, (self.draw(rng, {hole.name: option}) for _ in range(DRAWS)))
         for params in islice((params for params in drawn if hole.name in params), TRIES):
             found = self._judge(params)
             if not isinstance(found, str):
@@ -201,7 +214,8 @@ class _Judge:
         pipeline.check(self._facts, {name: base for name, (base, _) in bases.items()})
         shapes = {name: shape for name, (_, shape) in bases.items()}
         tuned = frozenset(name for name, (base, _) in bases.items() if base.is_tuned)
-        sizes = Sizes(self.n_rows, LENGTH, next(iter(shapes.values())), bases=shapes, tuned=tuned)
+        assets = {name: self._text_model(name, kind) for name, kind in pipeline.assets().items()}
+        sizes = Sizes(self.n_rows, LENGTH, next(iter(shapes.values())), bases=shapes, tuned=tuned, assets=assets)
         cost, after = pipeline.forecast(sizes)
         return _Forecast(pipeline, cost.macs, after.student)
 
@@ -213,6 +227,12 @@ class _Judge:
     def n_rows(self) -> int:
         """Training rows that pipelines are forecast for."""
         return ROWS if self.task is None else len(self.task.train)
+
+    def _text_model(self, name: str, kind: str) -> TextModel:
+        """What a model that a method reads costs. Raises UsageError where it is not at hand."""
+        if name not in self._assets:
+            self._assets[name] = text_model(find_asset(name, kind).folder, kind)
+        return self._assets[name]
 
     def _base(self, model: str) -> tuple[BaseModel, EncoderShape]:
         """What a base model is, and its shape. Raises UsageError where it is not at hand."""

@@ -12,7 +12,7 @@ Stage       ``run(models, ctx) -> Models``                      new network valu
 Objective   ``build(models, ctx) -> LossTerm``                  an nn.Module: projections, critics train along
 Hook        ``build(model, plan) -> HookRun``                   acts after each optimizer step
 Sampler     ``build(rows, plan) -> BatchSource``                decides which rows a step sees
-Augmenter   ``expand(task, seeds) -> Task`` or                  more rows once, or a recipe for each batch
+Augmenter   ``rewrite(rows, ctx) -> Split`` or                  other texts once, or a recipe for each batch
             ``transform(batch, draw) -> Batch``
 Optimizer   ``build(groups) -> torch.optim.Optimizer``          the optimizer itself
 ==========  ==================================================  ===============================================
@@ -25,23 +25,34 @@ and the budget forecast.
 from autokd.contracts.batches import Batch, Dropout, Network, Outputs, Rows, Transform
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
-from autokd.contracts.declarations import TRAINING_FACTOR, BaseModel, Cost, Facts, Sizes, Wants
+from autokd.contracts.declarations import (
+    ASSET_KINDS,
+    TRAINING_FACTOR,
+    BaseModel,
+    Cost,
+    Facts,
+    Sizes,
+    TextModel,
+    Wants,
+)
 from autokd.contracts.kinds import (
     KINDS,
     BatchTransformer,
-    Expander,
     Hook,
     Method,
+    NeedsAssets,
     Objective,
     OptimizerMethod,
     ReshapingHook,
     Sampler,
     Stage,
     StartsFromBase,
+    TextAugmenter,
 )
 from autokd.contracts.models import Models, Slot
 
 __all__ = [
+    "ASSET_KINDS",
     "KINDS",
     "TRAINING_FACTOR",
     "BaseModel",
@@ -51,13 +62,13 @@ __all__ = [
     "Context",
     "Cost",
     "Dropout",
-    "Expander",
     "Facts",
     "Hook",
     "HookRun",
     "LossTerm",
     "Method",
     "Models",
+    "NeedsAssets",
     "Network",
     "Objective",
     "OptimizerMethod",
@@ -70,6 +81,8 @@ __all__ = [
     "Slot",
     "Stage",
     "StartsFromBase",
+    "TextAugmenter",
+    "TextModel",
     "TrainPlan",
     "Transform",
     "Wants",

@@ -12,8 +12,13 @@ import torch
 from autokd.contracts.batches import Rows
 from autokd.contracts.declarations import BaseModel
 from autokd.contracts.models import Slot
+from autokd.core.errors import SpecError
 from autokd.core.seeds import Seeds
 from autokd.core.task import Split, Task
+
+
+def _no_assets(name: str) -> Path:
+    raise SpecError(f"no pretrained models were handed in, but a method needs {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class Context:
     ``seeds`` are already those of this stage and replicate. ``folder`` is where this stage's loop keeps its
     checkpoint; ``cache`` the root of artifacts named by content. ``report(step, score)`` tells the study how far the
     stage is; ``should_pause()`` says whether to save and raise ``Paused`` (deadline or stop request).
-    ``describe(name)`` tells what a base model is. ``propose`` is a proposer for stages that search inside themselves
+    ``describe(name)`` tells what a base model is, ``asset(name)`` the folder of a model that a method names beside
+    them. ``propose`` is a proposer for stages that search inside themselves
     (None: none was handed in).
     """
 
@@ -41,6 +47,7 @@ class Context:
     should_pause: Callable[[], bool]
     propose: Callable[..., Any] | None = None
     describe: Callable[[str], BaseModel] = BaseModel
+    asset: Callable[[str], Path] = _no_assets
 
     @property
     def n_outputs(self) -> int:

@@ -60,6 +60,22 @@ class Wants:
         return Wants(self.hidden | other.hidden, self.attention or other.attention)
 
 
+# What a pretrained model that a method names beside teacher and student can be.
+ASSET_KINDS = ("masked_lm", "translator")
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """What a forecast knows of a pretrained model that writes text.
+
+    Multiply-accumulates per token that it reads (the encoder's) and per token that it writes (its output layer's and,
+    where it has one, its decoder's).
+    """
+
+    read_macs: float
+    write_macs: float
+
+
 @dataclass(frozen=True)
 class Sizes:
     """What a forecast knows at some point of a pipeline: data, and the shapes of the networks so far.
@@ -69,7 +85,8 @@ class Sizes:
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
     ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what
-    the forecasts of later methods need to know.
+    the forecasts of later methods need to know. ``assets`` holds what is known of the models that methods name beside
+    them.
     """
 
     rows: int
@@ -82,6 +99,7 @@ class Sizes:
     tuned: frozenset[str] = frozenset()
     unlabelled: int = 0
     added: Mapping[str, object] = field(default_factory=dict)
+    assets: Mapping[str, TextModel] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,8 +14,7 @@ from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGrou
 from autokd.contracts.context import Context, TrainPlan
 from autokd.contracts.declarations import BaseModel, Cost, Facts, Sizes
 from autokd.contracts.models import Models
-from autokd.core.seeds import Seeds
-from autokd.core.task import Task
+from autokd.core.task import Split
 
 
 @runtime_checkable
@@ -24,7 +23,8 @@ class Method(Protocol):
 
     ``kind`` is one of ``KINDS``; ``source`` the arXiv id (``"2109.11105"``) or ``""`` for common practice;
     ``version`` changes when a method's results do, and invalidates caches. ``facts`` may be a class attribute or a
-    property. Validation happens in ``__post_init__`` and raises SpecError.
+    property. Validation happens in ``__post_init__`` and raises SpecError. A method that reads pretrained models beside
+    teacher and student is ``NeedsAssets`` too.
     """
 
     kind: ClassVar[str]
@@ -33,6 +33,17 @@ class Method(Protocol):
 
     @property
     def facts(self) -> Facts: ...
+
+
+@runtime_checkable
+class NeedsAssets(Method, Protocol):
+    """A method with fields that name pretrained models, by hub id or folder: helpers, neither teacher nor student.
+
+    ``assets`` maps each such field to what the model must be (``autokd.contracts.ASSET_KINDS``). The method finds the
+    model's folder with ``ctx.asset(name)``; a choice whose models are not at hand is masked in a search.
+    """
+
+    assets: ClassVar[Mapping[str, str]]
 
 
 KINDS = ("stage", "objective", "hook", "sampler", "augmenter", "optimizer")
@@ -94,12 +105,21 @@ class Sampler(Method, Protocol):
 
 
 @runtime_checkable
-class Expander(Method, Protocol):
-    """An augmenter that adds rows once, before training. ``factor`` is how many times as many rows there will be."""
+class TextAugmenter(Method, Protocol):
+    """An augmenter that rewrites texts once, before training.
 
-    factor: float
+    The text augmenters of a stage are an ordered policy: each rewrites what the one before it made of the training
+    rows, and the one copy that comes out at the end is trained on beside the rows themselves: twice the data.
+    """
 
-    def expand(self, task: Task, seeds: Seeds) -> Task: ...
+    def rewrite(self, rows: Split, ctx: Context) -> Split:
+        """The rows with other texts: as many, in the same order, with the same labels. ``rows`` stays as it is.
+
+        Raises Paused where asked to stop; what passes through models is kept in ``ctx.cache`` by content.
+        """
+
+    def cost(self, sizes: Sizes) -> Cost:
+        """Multiply-accumulates of rewriting one row."""
 
 
 @runtime_checkable

@@ -33,6 +33,20 @@ class Split:
             tuple(self.labels[i] for i in rows),
         )
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts: those of ``text_a``, then those of ``text_b``."""
+        return self.text_a + (self.text_b or ())
+
+    def with_texts(self, texts: Sequence[str]) -> Split:
+        """The split with other texts, in the order of ``texts``."""
+        n_rows, n_texts = len(self), len(self.texts)
+        if len(texts) != n_texts:
+            raise ValueError(f"a split of {n_texts} texts takes as many others, but got {len(texts)}")
+        return replace(
+            self, text_a=tuple(texts[:n_rows]), text_b=None if self.text_b is None else tuple(texts[n_rows:])
+        )
+
     def plus(self, other: Split) -> Split:
         """This split followed by another one of the same form."""
         if (self.text_b is None) != (other.text_b is None):

@@ -11,18 +11,17 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from autokd.contracts import Batch, Context, Outputs, Rows, Wants
 from autokd.core.errors import Paused
 from autokd.engine.batches import scoring_batches
+from autokd.engine.locks import held
 from autokd.engine.precision import autocast
 
 _GROUP = 64  # rows per pass: part of what the numbers depend on, as their order is
@@ -51,7 +50,7 @@ class OutputFiles:
         if not self._missing(names):
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _lock(self.folder / "lock", self.ctx.should_pause):
+        with held(self.folder / "lock", self.ctx.should_pause, "the teacher's outputs"):
             missing = self._missing(names)
             if missing:
                 self._compute(missing, network())
@@ -119,20 +118,3 @@ class OutputFiles:
         work = self.folder / f".progress.{os.getpid()}"
         work.write_text(json.dumps({"names": names, "groups": groups}), encoding="utf-8")
         work.replace(self.folder / "progress.json")
-
-
-@contextmanager
-def _lock(path: Path, should_pause: Callable[[], bool]) -> Any:
-    """Hold a lock that its owner's death frees; while waiting, listen for requests to stop."""
-    lock = FileLock(path)
-    while True:
-        try:
-            lock.acquire(timeout=0.5)
-            break
-        except Timeout:
-            if should_pause():
-                raise Paused("while another worker computes the teacher's outputs") from None
-    try:
-        yield
-    finally:
-        lock.release()

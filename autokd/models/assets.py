@@ -30,7 +30,8 @@ _HTTP_ERRORS = (base for base in HfHubHTTPError.__mro__ if issubclass(base, Exce
 _NOT_FROM_THE_HUB: tuple[type[Exception], ...] = (*_HTTP_ERRORS, OSError, ValueError)
 WEIGHTS = "model*.safetensors"
 _PICKLES = "pytorch_model*.bin"
-FILES = ("config.json", *TOKENIZER_FILES, WEIGHTS, "model.safetensors.index.json")
+_TRANSLATOR_FILES = ("source.spm", "target.spm", "target_vocab.json", "generation_config.json")
+FILES = ("config.json", *TOKENIZER_FILES, *_TRANSLATOR_FILES, WEIGHTS, "model.safetensors.index.json")
 _CODE = ("*.py",)  # only where the user trusts it
 
 

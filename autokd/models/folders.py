@@ -1,14 +1,28 @@
-"""Folders that appear whole or not at all."""
+"""Folders that appear whole or not at all, and what they hold as a hash."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from autokd.core.disk import naming
+
+
+@lru_cache(maxsize=16)
+def folder_content(folder: str) -> str:
+    """A hash of the files in a pretrained model's folder (weights, configuration, tokenizer): 20 hex digits."""
+    found = hashlib.sha256()
+    for path in sorted(Path(folder).iterdir()):
+        if path.is_file():
+            found.update(path.name.encode())
+            with path.open("rb") as file:
+                found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:20]
 
 
 @contextmanager

@@ -17,13 +17,14 @@ from autokd.core.errors import TrainingError
 from autokd.core.job import Job, Outcome, Progress, TrialSpec
 from autokd.engine.evaluate import predict
 from autokd.measure.metrics import find_metric
+from autokd.models.folders import folder_content
 from autokd.models.slots import build as build_slot
 from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.position import Curve
 from autokd.runner.tokenizers import Assets, fetch_slot, keep_slot
 from autokd.runner.watch import Watch
-from autokd.runner.workspace import Workspace, asset_content, job_device, load_task
+from autokd.runner.workspace import Workspace, job_device, load_task
 
 _FOLDER = "prefixes"
 _WHOLE = "prefix.json"  # lies in a prefix's folder, which appears whole or not at all
@@ -36,7 +37,7 @@ def prefix_key(spec: TrialSpec) -> str:
     """
     pipeline = Pipeline.from_json(spec.pipeline)
     shared = pipeline.stages[: pipeline.n_shared]
-    bases = Pipeline(shared).base_models() if shared else ()
+    models = (*Pipeline(shared).base_models(), *Pipeline(shared).assets()) if shared else ()
     return digest(
         {
             "stages": [build.to_json(stage) for stage in shared],
@@ -45,7 +46,7 @@ def prefix_key(spec: TrialSpec) -> str:
             "precision": spec.precision,
             "max_length": spec.max_length,
             "task": load_task(spec.task).content,
-            "bases": {name: asset_content(spec.assets[name]) for name in bases},
+            "bases": {name: folder_content(spec.assets[name]) for name in models},
         }
     )
 

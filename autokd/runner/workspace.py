@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from autokd.core.task import Problem, Split, Task
 from autokd.engine.tokens import encode
 from autokd.models.bases import base_shape, describe, load_base
 from autokd.models.slots import shape_of_slot
+from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline
 from autokd.tasks.frozen import thaw
 
@@ -31,18 +31,6 @@ def load_task(folder: str) -> Task:
 @lru_cache(maxsize=16)
 def _encoded(split: Split, tokenizer: str, max_length: int, problem: Problem) -> Rows:
     return encode(split, tokenizer, max_length, problem)
-
-
-@lru_cache(maxsize=8)
-def asset_content(folder: str) -> str:
-    """Content hash of a base model's folder: its weights, configuration and tokenizer."""
-    found = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
-        if path.is_file():
-            found.update(path.name.encode())
-            with path.open("rb") as file:
-                found.update(hashlib.file_digest(file, "sha256").digest())
-    return found.hexdigest()[:20]
 
 
 @dataclass(frozen=True)
@@ -65,9 +53,9 @@ class Workspace:
         return torch.bfloat16 if self.spec.precision == "bfloat16" else torch.float32
 
     def asset(self, name: str) -> str:
-        """The folder of a base model. Raises SpecError for one that the study does not have."""
+        """The folder of a pretrained model. Raises SpecError for one that the study does not have."""
         if name not in self.spec.assets:
-            raise SpecError(unknown("base model", name, self.spec.assets))
+            raise SpecError(unknown("pretrained model", name, self.spec.assets))
         return self.spec.assets[name]
 
     def base(self, name: str, seeds: Seeds) -> Slot:
@@ -99,7 +87,8 @@ class Workspace:
     def sizes(self, base: Slot) -> Sizes:
         """Where a forecast starts: the rows to train on, and the shapes of the base models."""
         lengths = self.rows("train", base).lengths.double()
-        bases = self.bases(Pipeline.from_json(self.spec.pipeline))
+        pipeline = Pipeline.from_json(self.spec.pipeline)
+        bases = self.bases(pipeline)
         return Sizes(
             len(lengths),
             float(lengths.mean()),
@@ -107,6 +96,7 @@ class Workspace:
             bases={name: base_shape(self.asset(name), self.task.n_outputs) for name in bases},
             tuned=frozenset(name for name, found in bases.items() if found.is_tuned),
             unlabelled=self.task.n_unlabelled,
+            assets={name: text_model(self.asset(name), kind) for name, kind in pipeline.assets().items()},
         )
 
     def median_length(self, slot: Slot) -> int:
@@ -137,6 +127,7 @@ class Workspace:
             report=report,
             should_pause=should_pause,
             describe=self.describe,
+            asset=lambda name: Path(self.asset(name)),
         )
 
 

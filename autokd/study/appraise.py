@@ -22,6 +22,7 @@ from autokd.deploy.forms import onnx_missing
 from autokd.measure.cost import count_parameters
 from autokd.models.bases import base_shape, describe
 from autokd.models.encoder import Encoder
+from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import is_made, prefix_key
 from autokd.study.bench_forecast import BenchWork, deploy_seconds, latency_seconds
@@ -96,10 +97,13 @@ class PipelineAppraiser:
         for name in models:
             if name not in self.settings.assets:
                 raise SpecError(unknown("base model of this study", name, self.settings.assets))
+        for name in built.assets():
+            if name not in self.settings.assets:
+                raise SpecError(f"the model {name!r}, which a method of this pipeline reads, is not at hand.")
         bases = {name: self._describe(name) for name in models}
         built.check(task_facts(self.task), bases)
         resolved = built.to_json()
-        sizes = self._sizes(bases)
+        sizes = self._sizes(built, bases)
         rest, after = built.forecast(sizes, built.n_shared)
         whole, _ = built.forecast(sizes)
         return Appraisal(
@@ -148,7 +152,7 @@ class PipelineAppraiser:
     def _describe(self, model: str) -> BaseModel:
         return describe(model, self.settings.assets[model], self.task.problem, self.task.label_names)
 
-    def _sizes(self, bases: Mapping[str, BaseModel]) -> Sizes:
+    def _sizes(self, pipeline: Pipeline, bases: Mapping[str, BaseModel]) -> Sizes:
         """Where the forecast of a pipeline that names these models begins; the first one is its teacher."""
         shapes = {name: base_shape(self.settings.assets[name], self.task.n_outputs) for name in bases}
         return Sizes(
@@ -158,6 +162,7 @@ class PipelineAppraiser:
             unlabelled=self.settings.unlabelled_rows,
             bases=shapes,
             tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
+            assets={name: text_model(self.settings.assets[name], kind) for name, kind in pipeline.assets().items()},
         )
 
     def _student_values(self, shape: EncoderShape | None) -> dict[str, float]:

@@ -17,6 +17,7 @@ from autokd.core.holes import Choice, Hole
 from autokd.core.task import Task
 from autokd.models.assets import Asset, find_model
 from autokd.models.bases import describe
+from autokd.models.text_models import find_asset
 from autokd.pipeline import Pipeline, task_facts
 from autokd.pipeline import with_teacher as pipeline_with_teacher
 from autokd.space import Space, with_options
@@ -28,7 +29,7 @@ _DRAWS = 300  # random pipelines that are looked at for one that can run
 class BaseModels:
     """The models at hand. ``described`` tells of each by its name; ``notes`` is what the reader should know.
 
-    ``auto`` names those among the teachers that ``auto`` stands for.
+    ``auto`` names those among the teachers that ``auto`` stands for; ``helpers`` are what methods read beside them.
     """
 
     auto: tuple[str, ...]
@@ -36,11 +37,12 @@ class BaseModels:
     students: tuple[Asset, ...]
     described: Mapping[str, BaseModel]
     notes: tuple[str, ...]
+    helpers: tuple[Asset, ...] = ()
 
     @property
     def assets(self) -> tuple[Asset, ...]:
         """All of them, each once."""
-        return tuple({asset.name: asset for asset in (*self.teachers, *self.students)}.values())
+        return tuple({asset.name: asset for asset in (*self.teachers, *self.students, *self.helpers)}.values())
 
 
 def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseModels:
@@ -74,7 +76,27 @@ def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseM
     notes += [_tuned_note(name) for name in chosen if told[name].is_tuned]
     notes += [f"Masked: {why}" for why in missing]
     students = tuple(found[name] for name in as_student if name in found)
-    return BaseModels(tuple(dict.fromkeys(auto)), tuple(found[name] for name in chosen), students, told, tuple(notes))
+    helpers, without = find_helpers(space)
+    notes += [f"Masked: {why}" for why in without]
+    return BaseModels(
+        tuple(dict.fromkeys(auto)), tuple(found[name] for name in chosen), students, told, tuple(notes), helpers
+    )
+
+
+def find_helpers(space: Space) -> tuple[tuple[Asset, ...], tuple[str, ...]]:
+    """The models that methods of a space read beside teacher and student, and why others are not at hand."""
+    named: dict[str, str] = {}
+    for params in _every_option(space):
+        for stage in space.decode(params)["stages"]:
+            made = _made(stage)
+            named.update({} if made is None else build.assets_of(made))
+    found, missing = [], []
+    for name, kind in named.items():
+        try:
+            found.append(replace(find_asset(name, kind), name=name))
+        except (UsageError, DataError) as error:
+            missing.append(str(error))
+    return tuple(found), tuple(missing)
 
 
 def _tuned_note(name: str) -> str:
@@ -148,6 +170,10 @@ def _check(pipeline: Mapping[str, Any], models: BaseModels, facts: frozenset[str
     built = Pipeline.from_json(named)
     for name in built.base_models():
         if name not in models.described:
+            raise SpecError(f"the model {name!r} is not at hand.")
+    at_hand = {asset.name for asset in models.helpers}
+    for name in built.assets():
+        if name not in at_hand:
             raise SpecError(f"the model {name!r} is not at hand.")
     built.check(facts, models.described)
 

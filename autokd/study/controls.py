@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autokd import build
-from autokd.contracts import ReshapingHook
+from autokd.contracts import ReshapingHook, TextAugmenter
 from autokd.core.canonical import Json
 
 DISTIL = "basics:Distil"
@@ -76,10 +76,8 @@ def _makes_student(stage: Mapping[str, Any]) -> bool:
 def _steps(stage: Mapping[str, Any], further: float) -> float:
     """Optimizer steps per training row: epochs over all rows that the stage sees, divided by the batch size."""
     factor = max(_rows(objective, further) for objective in stage["objectives"])
-    for augmenter in stage.get("augmenters", ()):
-        method = build.build(augmenter)
-        if hasattr(method, "expand"):
-            factor *= float(getattr(method, "factor", 1.0))
+    if any(isinstance(build.build(augmenter), TextAugmenter) for augmenter in stage.get("augmenters", ())):
+        factor *= 2
     return float(stage["epochs"]) * factor / float(stage["batch_size"])
 
 

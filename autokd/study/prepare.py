@@ -24,8 +24,8 @@ from autokd.engine.precision import best_precision
 from autokd.engine.tokens import encode
 from autokd.models.assets import Asset, copy_asset
 from autokd.models.bases import readable_length
+from autokd.models.folders import folder_content
 from autokd.models.remote import trusting
-from autokd.runner.workspace import asset_content
 from autokd.space import Space
 from autokd.space.library import find_space
 from autokd.store.files import DEFAULT_STORAGE, make_root
@@ -107,7 +107,8 @@ def _prepare(request: Request) -> Prepared:
     space = with_teachers(space, models.auto)
     require_legal(space, models, task)
     assets = {asset.name: _frozen_asset(asset, places) for asset in models.assets}
-    max_length = readable_length(assets.values(), request.max_length)
+    read = (assets[asset.name] for asset in (*models.teachers, *models.students))
+    max_length = readable_length(read, request.max_length)
     lengths = _lengths(task, assets[models.teachers[0].name], max_length)
     latency, n_tokens, told = find_latency(request.latency, lengths.int().tolist(), max_length)
     settings = StudySettings(
@@ -201,7 +202,7 @@ def _study_name(request: Request, task: Task) -> str:
 
 def _frozen_asset(asset: Asset, places: Places) -> str:
     plain = "".join(c if c.isalnum() or c in "-_." else "-" for c in asset.name)[-60:]
-    folder = places.models / f"{plain}-{asset_content(str(asset.folder))[:8]}"
+    folder = places.models / f"{plain}-{folder_content(str(asset.folder))[:8]}"
     if not (folder / "config.json").is_file():
         copy_asset(asset, folder)
     return str(folder)

@@ -12,6 +12,7 @@ from autokd.core.seeds import Seeds
 from autokd.core.task import Split, Task
 from autokd.engine.tokens import encode
 from autokd.models.tiny import tiny_slot, tiny_tokenizer
+from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
 
 _MAX_LENGTH = 32
 
@@ -32,13 +33,20 @@ def tiny_context(
     """A context on the CPU for the stage at an address (``"basics:Distil"``), whose seeds are that stage's.
 
     Every base model is a random encoder of ``depth`` layers and width 16 with a tokenizer of the task's words, made
-    under ``root``. The stage's own folder is ``root / folder``: two runs that must not resume each other need two
-    names. ``reports`` gathers what is reported.
+    under ``root``. Models that methods read beside them are made too: a masked language model where "masked" is in the
+    name, else a translator. The stage's own folder is ``root / folder``: two runs that must not resume each other need
+    two names. ``reports`` gathers what is reported.
     """
     tokenizer = root / "tokenizer"
     if not (tokenizer / "tokenizer.json").exists():
         tiny_tokenizer([*task.train.text_a, *(task.train.text_b or ())], tokenizer)
     gathered = [] if reports is None else reports
+
+    def asset(name: str) -> Path:
+        place, texts = root / "assets" / name, task.train.texts
+        if not (place / "config.json").exists():
+            (tiny_masked_lm if "masked" in name else tiny_translator)(place, texts, seed=len(name))
+        return place
 
     def encoded(split: Split, slot: Slot) -> Rows:
         return encode(split, slot.tokenizer, _MAX_LENGTH, task.problem)
@@ -55,4 +63,5 @@ def tiny_context(
         precision=precision,
         report=lambda step, score: gathered.append((step, score)),
         should_pause=should_pause,
+        asset=asset,
     )

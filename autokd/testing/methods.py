@@ -18,7 +18,19 @@ import numpy as np
 import torch
 
 from autokd.build import address_of, build, to_json
-from autokd.contracts import KINDS, Context, Cost, Facts, Method, Models, Sizes, Stage
+from autokd.contracts import (
+    ASSET_KINDS,
+    KINDS,
+    Context,
+    Cost,
+    Facts,
+    Method,
+    Models,
+    NeedsAssets,
+    Sizes,
+    Stage,
+    TextAugmenter,
+)
 from autokd.core.errors import Paused
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.core.task import Task
@@ -63,6 +75,8 @@ def check_all(case: Case, root: Path) -> None:
     check_cost(case)
     check_run(case, root / "run")
     check_resume(case, root / "resume")
+    if isinstance(case.method, TextAugmenter):
+        check_rewrite(case.method, case.task, root / "rewrite")
 
 
 def check_declared(cls: type) -> None:
@@ -77,6 +91,10 @@ def check_declared(cls: type) -> None:
     assert isinstance(version, int), f"{name}.version must be a whole number, but is {version!r}"
     made: Any = cls()
     assert isinstance(made.facts, Facts), f"{name} must be built by its defaults and declare its facts"
+    if isinstance(made, NeedsAssets):
+        for asset, wanted in made.assets.items():
+            assert isinstance(getattr(made, asset, None), str), f"{name}.assets names {asset!r}, which holds no name"
+            assert wanted in ASSET_KINDS, f"{name}.assets says {wanted!r}, which is none of {ASSET_KINDS}"
     card = cls.__doc__ or ""
     missing = [part for part in CARD if part not in card]
     assert not missing, f"{name}'s docstring is its card and lacks {missing}"
@@ -142,6 +160,21 @@ def _check_sizes(case: Case, models: Models, made: Models) -> None:
     found = shape_of_slot(made["student"])
     made_of, forecast = [(shape.params(), shape.macs(12.0)) for shape in (found, after.student)]
     assert np.allclose(made_of, forecast), f"the student has (params, macs) {made_of}, but its forecast {forecast}"
+
+
+def check_rewrite(method: TextAugmenter, task: Task, root: Path) -> None:
+    """As many rows with the same labels and other texts, the given ones untouched; a warm cache equals a cold one."""
+    ctx = tiny_context(root, task, "basics:Distil")
+    before, streams = task.content, _global_streams()
+    made = method.rewrite(task.train, ctx)
+    assert _global_streams() == streams, "a global random stream was drawn from"
+    assert task.content == before, "the rows that were given were written to"
+    assert len(made) == len(task.train), "rewriting neither adds nor drops rows"
+    assert made.labels == task.train.labels, "rewriting keeps labels"
+    assert made.texts != task.train.texts, "nothing was rewritten"
+    assert method.rewrite(task.train, ctx) == made, "a second time gives other texts"
+    cold = method.rewrite(task.train, replace(ctx, cache=root / "cold"))
+    assert cold == made, "an empty cache gives other texts"
 
 
 def check_resume(case: Case, root: Path) -> None:

@@ -10,16 +10,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autokd.contracts import Batch, BatchTransformer, Expander, Transform
+from autokd.contracts import Batch, BatchTransformer, TextAugmenter, Transform
 from autokd.core.errors import SpecError
-from autokd.core.seeds import Seeds
 from autokd.methods.basics import Mixup, WordSwap
 from autokd.methods.basics.augmenters import MixupRecipe, swap_words
 from autokd.models.slots import build
 from autokd.models.tiny import tiny_slot
+from autokd.testing.context import tiny_context
 from autokd.testing.tiny import tiny_regression, tiny_task
-
-SEEDS = Seeds(1, "basics:Distil")
 
 
 @settings(deadline=None)
@@ -39,19 +37,16 @@ def test_one_swap_exchanges_two_neighbours() -> None:
 
 
 @pytest.mark.parametrize("task", [tiny_task(), tiny_task(pair=True), tiny_regression()])
-def test_word_swap_appends_a_copy_of_every_row(task) -> None:
+def test_word_swap_rewrites_every_row(task, tmp_path) -> None:
     method = WordSwap(share=0.5)
-    assert isinstance(method, Expander)
+    assert isinstance(method, TextAugmenter)
     assert not isinstance(method, BatchTransformer)
-    made = method.expand(task, SEEDS)
-    n = len(task.train)
-    assert len(made.train) == method.factor * n
-    assert made.train.take(range(n)) == task.train
-    assert made.train.labels[n:] == task.train.labels
-    assert made.train.text_a[n:] != task.train.text_a
-    assert (made.valid, made.test) == (task.valid, task.test)
-    assert method.expand(task, SEEDS) == made
-    assert method.expand(task, Seeds(2, "basics:Distil")) != made
+    made = method.rewrite(task.train, tiny_context(tmp_path, task, "basics:Distil"))
+    assert made.labels == task.train.labels
+    assert [Counter(text.split()) for text in made.texts] == [Counter(text.split()) for text in task.train.texts]
+    assert made.texts != task.train.texts
+    assert method.rewrite(task.train, tiny_context(tmp_path, task, "basics:Distil")) == made
+    assert method.rewrite(task.train, tiny_context(tmp_path, task, "basics:Distil", seed=2)) != made
 
 
 def batch() -> Batch:
@@ -74,7 +69,7 @@ def test_a_recipe_mixes_values_and_unites_masks() -> None:
 def test_mixup_draws_from_the_stream_it_is_given() -> None:
     method = Mixup(alpha=0.4)
     assert isinstance(method, BatchTransformer)
-    assert not isinstance(method, Expander)
+    assert not isinstance(method, TextAugmenter)
     one, two, three = (method.transform(batch(), np.random.default_rng(seed)).transform for seed in (0, 0, 1))
     assert one.weight == two.weight != three.weight
     assert torch.equal(one.partner, two.partner)

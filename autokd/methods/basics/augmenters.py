@@ -1,4 +1,4 @@
-"""Augmenters: more rows once (word swaps), or a recipe for each batch (mixup)."""
+"""Augmenters: other texts once (word swaps), or a recipe for each batch (mixup)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autokd.contracts import Batch, Facts
-from autokd.core.seeds import Seeds
-from autokd.core.task import Split, Task
+from autokd.contracts import Batch, Context, Cost, Facts, Sizes
+from autokd.core.task import Split
 from autokd.methods.basics import checks
 
 
 @dataclass(frozen=True)
 class WordSwap:
-    """Adds one copy of every training row in which some words changed places.
+    """Rewrites texts: in the copy that is trained on beside the rows, some words changed places.
 
     What: of a text's n words, ``round(share * n)`` times (at least once) a word is exchanged with a neighbour; both
         texts of a pair are changed; the label is the source row's. Texts of one word stay as they are.
-    Equation: rows' = rows + swapped(rows), so twice as many.
+    Equation: trained on are rows + swapped(rows); behind other text augmenters, rows + swapped(their copy).
     Symbols: share: fraction of the words that are swapped (the paper's ``aug_p``, 0.3 in most of its trials).
     Source: Distiller, arXiv:2109.11105 (its augmentation "random").
     Differences: words are split at white space and the swaps are drawn here, not by nlpaug; a row's swaps are drawn
@@ -32,23 +31,19 @@ class WordSwap:
     source: ClassVar[str] = "2109.11105"
     version: ClassVar[int] = 1
     facts: ClassVar[Facts] = Facts(needs=frozenset({"text"}))
-    factor: ClassVar[float] = 2.0
 
     share: float = 0.3
 
     def __post_init__(self) -> None:
         checks.number(self, "share", 0, 1)
 
-    def expand(self, task: Task, seeds: Seeds) -> Task:
-        """The task with its training rows followed by their swapped copies, in the same order."""
-        draw = seeds.numpy("expand:word_swap")
-        rows = task.train
-        copies = Split(
-            tuple(swap_words(text, self.share, draw) for text in rows.text_a),
-            None if rows.text_b is None else tuple(swap_words(text, self.share, draw) for text in rows.text_b),
-            rows.labels,
-        )
-        return task.with_train(rows.plus(copies))
+    def rewrite(self, rows: Split, ctx: Context) -> Split:
+        """The rows with swapped words."""
+        draw = ctx.seeds.numpy("expand:word_swap")
+        return rows.with_texts(tuple(swap_words(text, self.share, draw) for text in rows.texts))
+
+    def cost(self, sizes: Sizes) -> Cost:
+        return Cost(0.0)
 
 
 def swap_words(text: str, share: float, draw: np.random.Generator) -> str:

@@ -14,7 +14,6 @@ from autokd.contracts import (
     BatchTransformer,
     Context,
     Cost,
-    Expander,
     Facts,
     Hook,
     Models,
@@ -25,8 +24,10 @@ from autokd.contracts import (
     Sampler,
     Sizes,
     Slot,
+    TextAugmenter,
     Wants,
 )
+from autokd.core.task import Split
 from autokd.engine.evaluate import score_rows
 from autokd.engine.loop import LoopOptions, Teacher, train
 from autokd.engine.same_rows import SameRows
@@ -137,11 +138,11 @@ class Distil:
     What: one run of the training loop over the (expanded) training rows. With Labels alone it is plain fine-tuning.
         Where an objective reads the teacher, the task's unlabelled rows are trained on as well.
     Equation: ``L = sum_k weight_k * L_k``; learning rate linearly up for ``warmup_share`` of the steps, then down to 0.
-    Symbols: objectives: the terms; hooks: act after each step (pruning); augmenters: add rows once or change each
-        batch, in this order; optimizer; sampler: which rows a step sees, nothing for shuffled length buckets; epochs:
-        passes over the expanded rows; batch_size: rows per step before a transform adds more; warmup_share;
-        clip_norm: bound on the gradient's norm, 0 for none; dropout: the student's rate, nothing for its own;
-        freeze_embeddings: leave them as they are.
+    Symbols: objectives: the terms; hooks: act after each step (pruning); augmenters: those that rewrite texts do so one
+        after the other, and the copy that comes out is trained on beside the rows; one may change each batch;
+        optimizer; sampler: which rows a step sees, nothing for shuffled length buckets; epochs: passes over all these
+        rows; batch_size: rows per step before a transform adds more; warmup_share; clip_norm: bound on the gradient's
+        norm, 0 for none; dropout: the student's rate, nothing for its own; freeze_embeddings: leave them as they are.
     Source: Hinton et al., arXiv:1503.02531.
     Differences: the teacher never drops units; the last step's weights are kept.
     """
@@ -154,7 +155,7 @@ class Distil:
 
     objectives: tuple[Objective, ...] = (Logits(),)
     hooks: tuple[Hook, ...] = ()
-    augmenters: tuple[Expander | BatchTransformer, ...] = ()
+    augmenters: tuple[TextAugmenter | BatchTransformer, ...] = ()
     optimizer: OptimizerMethod = AdamW(lr=1e-4)  # noqa: RUF009 - frozen value
     sampler: Sampler | None = None
     epochs: float = 3.0
@@ -179,8 +180,8 @@ class Distil:
         _check_loop(self)
 
     @property
-    def _expanders(self) -> tuple[Expander, ...]:
-        return tuple(a for a in self.augmenters if isinstance(a, Expander))
+    def _policy(self) -> tuple[TextAugmenter, ...]:
+        return tuple(a for a in self.augmenters if isinstance(a, TextAugmenter))
 
     @property
     def _transformers(self) -> tuple[BatchTransformer, ...]:
@@ -193,7 +194,8 @@ class Distil:
     def run(self, models: Models, ctx: Context) -> Models:
         student = models["student"]
         terms = [objective.build(models, ctx) for objective in self.objectives]
-        rows = self._rows(student, ctx)
+        texts = self._texts(ctx)
+        rows = _rows(texts, student, ctx)
         asked = [term.teacher_wants for term in terms if term.teacher_wants is not None]
         trained = train(
             build(student),
@@ -205,19 +207,19 @@ class Distil:
             sampler=self.sampler,
             hooks=self.hooks,
             transformers=self._transformers,
-            teacher=self._teacher(models, rows, ctx, _union(asked)) if asked else None,
+            teacher=self._teacher(models, texts, rows, ctx, _union(asked)) if asked else None,
             score=_score(student, ctx),
         )
         return models.with_slots(student=slot_like(trained, student))
 
-    def _teacher(self, models: Models, rows: Rows, ctx: Context, wants: Wants) -> Teacher:
+    def _teacher(self, models: Models, texts: Split, rows: Rows, ctx: Context, wants: Wants) -> Teacher:
         """Outputs of the teacher that all trials share stay in the common cache, those of a trial's own with its loop.
 
         The teacher reads the same rows by its own tokenizer. Where batches are transformed nothing could be read from
         a cache.
         """
         slot = models["teacher"]
-        own = rows if slot.tokenizer == models["student"].tokenizer else self._rows(slot, ctx)
+        own = rows if slot.tokenizer == models["student"].tokenizer else _rows(texts, slot, ctx)
         seen = SameRows(rows, own)
         if self._transformers:
             return LiveTeacher(slot, ctx, wants, seen)
@@ -228,26 +230,30 @@ class Distil:
     def _reads_teacher(self) -> bool:
         return any("teacher" in term.facts.needs for term in self.objectives)
 
-    def _rows(self, slot: Slot, ctx: Context) -> Rows:
-        """The rows to train on, tokenised for a slot: those without labels where a teacher labels them, then what
-        augmenters add to them all."""
-        task = ctx.task
-        if task.unlabelled is not None and self._reads_teacher:
-            task = task.with_train(task.train.plus(task.unlabelled))
-        for expander in self._expanders:
-            task = expander.expand(task, ctx.seeds)
-        return ctx.rows("train", slot) if task is ctx.task else ctx.encode(task.train, slot)
+    def _texts(self, ctx: Context) -> Split:
+        """The rows to train on: with those without labels where a teacher labels them, and the copy that the text
+        augmenters together make of them all."""
+        rows = ctx.task.train
+        if ctx.task.unlabelled is not None and self._reads_teacher:
+            rows = rows.plus(ctx.task.unlabelled)
+        copy = rows
+        for augmenter in self._policy:
+            copy = augmenter.rewrite(copy, ctx)
+        return rows.plus(copy) if self._policy else rows
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
-        """The student's training, the objectives' and hooks' own products, and the teacher's passes.
+        """The student's training, the objectives' and hooks' own products, the passes of the teacher and of models that
+        rewrite texts.
 
         The teacher passes once over all rows (its outputs are kept), or at every step where rows are transformed.
         """
         if sizes.student is None:
             return Cost(0.0, known=False), sizes
         rows, factor = float(sizes.rows + (sizes.unlabelled if self._reads_teacher else 0)), 1.0
-        for expander in self._expanders:
-            rows *= expander.factor
+        rewriting = sum((augmenter.cost(sizes) for augmenter in self._policy), Cost(0.0))
+        rewritten = Cost(rows * rewriting.macs, rewriting.known)
+        if self._policy:
+            rows *= 2
         for transformer in self._transformers:
             factor *= transformer.factor
         per_row = sizes.student.macs(sizes.length) + sum(term.cost(sizes) for term in self.objectives)
@@ -258,7 +264,11 @@ class Distil:
             macs += passes * rows * sizes.teacher.macs(sizes.length)
         for hook in self._reshaping:
             sizes = hook.sizes_after(sizes)
-        return Cost(macs), sizes
+        return Cost(macs) + rewritten, sizes
+
+
+def _rows(texts: Split, slot: Slot, ctx: Context) -> Rows:
+    return ctx.rows("train", slot) if texts is ctx.task.train else ctx.encode(texts, slot)
 
 
 def _union(wants: list[Wants]) -> Wants:
