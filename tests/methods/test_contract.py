@@ -26,6 +26,7 @@ from autokd.methods.basics import (
     TruncateLayers,
     WordSwap,
 )
+from autokd.methods.distiller import PKD, BackTranslation, ContextualSubstitution, Cosine, HiddenCE
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
 from autokd.methods.platon import Platon, StructuredPlaton
@@ -54,6 +55,11 @@ CASES = {
     "basics:Rewind": Case(Rewind(), before=(*STUDENT, SHORT)),
     "basics:TruncateLayers": Case(TruncateLayers(keep=1), before=(TEACHER,)),
     "basics:WordSwap": Case(WordSwap()),
+    "distiller:BackTranslation": Case(BackTranslation(forth="there", back="back", beams=2)),
+    "distiller:ContextualSubstitution": Case(ContextualSubstitution(model="masked", share=0.5)),
+    "distiller:Cosine": Case(Cosine(layers="emd")),
+    "distiller:HiddenCE": Case(HiddenCE()),
+    "distiller:PKD": Case(PKD(layers="last")),
     "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
     "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
     "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from autokd import build
-from autokd.contracts import Models, Sizes
+from autokd.contracts import Models, Sizes, TextModel
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.shape import EncoderShape, LayerShape
@@ -71,7 +71,8 @@ def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: s
     for _, _, params in space.examples():
         pipeline = Pipeline.from_json(space.decode(params))
         others = {name: small for name in pipeline.base_models() if name != "auto"}
-        cost, sizes = pipeline.forecast(Sizes(100, 20.0, teacher, bases=others))
+        helpers = {name: TextModel(1e6, 1e6) for name in pipeline.assets()}
+        cost, sizes = pipeline.forecast(Sizes(100, 20.0, teacher, bases=others, assets=helpers))
         assert cost.known
         assert cost.macs > 0
         assert sizes.student is not None
