@@ -6,6 +6,7 @@ from autokd import build
 from autokd.contracts import KINDS
 from autokd.core.errors import SpecError
 from autokd.methods.basics import AdamW, Distil, Labels, Logits, WordSwap
+from autokd.methods.distiller import BackTranslation, ContextualSubstitution
 
 
 def test_nested_methods_are_built_in_place() -> None:
@@ -31,6 +32,13 @@ def test_nested_methods_are_listed_depth_first() -> None:
     assert kinds.count("objective") == 2
     assert kinds.count("augmenter") == 1
     assert kinds.count("optimizer") == 1
+
+
+def test_models_that_methods_read_are_named_with_what_they_must_be() -> None:
+    policy = (ContextualSubstitution(model="a/b"), WordSwap(), BackTranslation(forth="c/d", back="e/f"))
+    assert build.assets_of(Distil(augmenters=policy)) == {"a/b": "masked_lm", "c/d": "translator", "e/f": "translator"}
+    assert build.assets_of(policy[0]) == {"a/b": "masked_lm"}
+    assert build.assets_of(Distil()) == {}
 
 
 def test_every_method_describes_itself() -> None:

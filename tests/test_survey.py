@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from autokd.core.errors import SpecError
+from autokd.models.tiny_text import tiny_masked_lm
 from autokd.survey import survey
 from tests.workplace import SPACE
 
@@ -42,3 +43,26 @@ def test_a_space_in_which_nothing_can_run_says_why(workplace: Path, tmp_path: Pa
     space.write_text(SPACE.replace("pick: [1, 2]", "pick: [40, 41]"))
     with pytest.raises(SpecError, match=r"no pipeline of the space 's' can run here: .*2 layers"):
         survey(str(space), teacher=str(workplace / "teacher"))
+
+
+AUGMENTED = """    augmenters:
+      - name: policy
+        pick:
+          none: []
+          contextual:
+            use: distiller:ContextualSubstitution
+            model: {name: lm, pick: [MASKED, nobody/one, nobody/two, nobody/three]}
+          back: {use: distiller:BackTranslation, forth: {name: forth, pick: [nobody/forth, nobody/fifth]}}
+form: float32"""
+
+
+def test_models_that_methods_read_are_masked_once_and_others_are_forecast(workplace: Path, tmp_path: Path) -> None:
+    masked = tiny_masked_lm(tmp_path / "masked", ["a few words"])
+    space = tmp_path / "s.yaml"
+    space.write_text(SPACE.replace("form: float32", AUGMENTED.replace("MASKED", str(masked))))
+    found = survey(str(space), teacher=str(workplace / "teacher"))
+    said = {(each.parameter, each.option): each.reason for each in found.masked}
+    # Where back-translation is masked, that none of its models is at hand need not be said again.
+    assert set(said) == {("policy", "back"), ("lm", "nobody/one"), ("lm", "nobody/two"), ("lm", "nobody/three")}
+    assert all("no model 'nobody/" in reason for reason in said.values())
+    assert found.dearest.pipeline["stages"][2]["augmenters"][0]["model"] == str(masked)

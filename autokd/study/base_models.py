@@ -168,11 +168,8 @@ _FOREIGN_HINT = " A teacher that cannot be cut needs students of their own, as t
 def _check(pipeline: Mapping[str, Any], models: BaseModels, facts: frozenset[str]) -> None:
     named = pipeline_with_teacher(Pipeline.from_json(pipeline).to_json(), models.teachers[0].name)
     built = Pipeline.from_json(named)
-    for name in built.base_models():
-        if name not in models.described:
-            raise SpecError(f"the model {name!r} is not at hand.")
-    at_hand = {asset.name for asset in models.helpers}
-    for name in built.assets():
+    at_hand = {*models.described, *(asset.name for asset in models.helpers)}
+    for name in (*built.base_models(), *built.assets()):
         if name not in at_hand:
             raise SpecError(f"the model {name!r} is not at hand.")
     built.check(facts, models.described)

@@ -29,3 +29,12 @@ def test_splits_join_only_with_their_like() -> None:
     assert single.plus(single).labels == (0, 0)
     with pytest.raises(ValueError, match="pairs"):
         single.plus(pair)
+
+
+def test_texts_are_replaced_in_the_order_in_which_they_are_listed() -> None:
+    pair = Split(("a", "b"), ("c", "d"), (0, 1))
+    assert pair.texts == ("a", "b", "c", "d")
+    assert pair.with_texts(["e", "f", "g", "h"]) == Split(("e", "f"), ("g", "h"), (0, 1))
+    assert make_task().train.with_texts(("x", "y", "z")) == Split(("x", "y", "z"), None, (0, 1, 0))
+    with pytest.raises(ValueError, match="a split of 4 texts takes as many"):
+        pair.with_texts(["e", "f"])

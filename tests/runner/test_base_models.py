@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 
 from autokd.core.job import Job, Outcome, Progress, TrialSpec
 from autokd.models.tiny import tiny_checkpoint, tiny_foreign
+from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
 from autokd.runner import run_job
 from autokd.runner.prefix import load_prefix
 from autokd.runner.watch import Watch
@@ -181,3 +182,26 @@ def test_a_tuned_teacher_is_only_evaluated(tmp_path: Path, spec: TrialSpec, base
     order = [1, 0] if problem == "classification" and base == "tiny" else list(range(len(stored)))
     assert np.array_equal(slot.weights[name].numpy(), stored[order])
     run(tiny_job(tmp_path, spec))
+
+
+def test_a_policy_with_models_runs_from_its_json_and_costs_its_passes(tmp_path: Path, spec: TrialSpec) -> None:
+    tiny_masked_lm(tmp_path / "models" / "masked", tiny_texts())
+    tiny_translator(tmp_path / "models" / "marian", [*tiny_texts(), *tiny_task().train.text_a])
+    policy = [
+        {"use": "distiller:ContextualSubstitution", "model": "masked"},
+        {"use": "distiller:BackTranslation", "forth": "marian", "back": "marian", "beams": 1},
+    ]
+    cut = {"use": "basics:TruncateLayers", "keep": 1}
+    plain = with_pipeline(spec, "tiny", cut, augmenters=[{"use": "basics:WordSwap"}])
+    spec = with_pipeline(spec, "tiny", cut, augmenters=policy)
+    names = ("tiny", "masked", "marian")
+    spec = replace(spec, assets={name: str(tmp_path / "models" / name) for name in names})
+    run(tiny_job(tmp_path, spec, "prefix"))
+    outcome = run(tiny_job(tmp_path, spec))
+    assert outcome.values["valid_score"] > 0.75
+    assert outcome.trained_macs > run(tiny_job(tmp_path, plain, name="plain")).trained_macs
+    assert len(list((tmp_path / "cache" / "texts").glob("*.jsonl"))) == 2
+    warm = run(tiny_job(tmp_path, spec, name="warm"))
+    assert same(outcome, warm)
+    without = replace(spec, assets={"tiny": spec.assets["tiny"]})
+    assert "unknown pretrained model 'masked'" in run_job(tiny_job(tmp_path, without, name="without"), ignore).error

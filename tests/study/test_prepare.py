@@ -10,6 +10,7 @@ from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice
 from autokd.core.settings import DataSource
 from autokd.models.tiny import tiny_checkpoint, tiny_foreign
+from autokd.models.tiny_text import tiny_masked_lm
 from autokd.space import Space
 from autokd.study import prepare
 from autokd.study.appraise import PipelineAppraiser
@@ -165,3 +166,50 @@ def test_a_teacher_that_cannot_be_cut_needs_another_space(made: Request) -> None
     Path("two.yaml").write_text(SPACE)
     tiny_checkpoint(Path("small"), TEXTS)
     assert prepare.prepare(replace(made, teacher="foreign", space="two.yaml")).settings.teachers
+
+
+AUGMENTED = """
+stages:
+  - {use: basics:FineTuneTeacher, model: {name: teacher, pick: [auto]}}
+  - {use: basics:TruncateLayers}
+  - use: basics:Distil
+    augmenters:
+      - name: policy
+        pick:
+          none: []
+          contextual: {use: distiller:ContextualSubstitution, model: {name: lm, pick: [masked, no/masked, teacher]}}
+          back: {use: distiller:BackTranslation, forth: no/forth}
+form: float32
+"""
+
+
+def test_models_that_methods_read_are_kept_or_masked_like_others(made: Request) -> None:
+    tiny_masked_lm(Path("masked"), TEXTS)
+    Path("augmented.yaml").write_text(AUGMENTED)
+    found = prepare.prepare(replace(made, space="augmented.yaml"))
+    teacher = str(Path("teacher").resolve())
+    assert sorted(found.settings.assets) == sorted([teacher, "masked"])
+    masked = [note for note in found.notes if note.startswith("Masked")]
+    wanted = ("no/masked", "has its output layer, but 'teacher'", "no/forth", "Helsinki-NLP/opus-mt-ROMANCE-en")
+    assert len(masked) == 4
+    assert [sum(text in note for note in masked) for text in wanted] == [1] * 4
+    appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
+
+    def appraised(*augmenters: dict[str, object]) -> float:
+        stages = [
+            {"use": "basics:FineTuneTeacher"},
+            {"use": "basics:TruncateLayers", "keep": 1},
+            {"use": "basics:Distil", "augmenters": list(augmenters)},
+        ]
+        return appraiser.appraise({"stages": stages}).macs
+
+    swapped = appraised({"use": "basics:WordSwap"})
+    assert appraised({"use": "distiller:ContextualSubstitution", "model": "masked"}) > swapped
+    with pytest.raises(SpecError, match="'no/forth', which a method of this pipeline reads, is not at hand"):
+        appraised({"use": "distiller:BackTranslation", "forth": "no/forth"})
+
+
+def test_a_space_whose_methods_find_no_model_at_all_cannot_run(made: Request) -> None:
+    Path("none.yaml").write_text(AUGMENTED.replace("          none: []\n", ""))
+    with pytest.raises(SpecError, match=r"no pipeline of the space 'none' can run: the model .* is not at hand"):
+        prepare.prepare(replace(made, space="none.yaml"))
