@@ -16,7 +16,7 @@ from autokd.methods.mi_alpha.critics import AllTokens, Critic, sinusoids
 from autokd.models.elastic import shape_of
 from autokd.models.tiny import tiny_slot
 from autokd.testing.context import tiny_context
-from autokd.testing.methods import TEACHER, run_stages
+from autokd.testing.methods import TEACHER, Case, check_all, run_stages
 from autokd.testing.tiny import tiny_task
 
 SCORES = torch.tensor([[2, 0, 1], [0.5, 1.5, -1], [0, -0.5, 3]], dtype=torch.float64)
@@ -378,3 +378,8 @@ def test_the_transformer_critic_learns_what_tokens_share(tmp_path) -> None:
 def test_fields_of_the_critic_are_checked(fields) -> None:
     with pytest.raises(SpecError, match=f"MutualInformation.{next(iter(fields))} must be"):
         MutualInformation(**fields)
+
+
+@pytest.mark.parametrize("layers", ["skip", "emd"])
+def test_the_transformer_critic_keeps_the_contract(layers: str, tmp_path) -> None:
+    check_all(Case(MutualInformation(critic="transformer", layers=layers, hidden=16, out=8)), tmp_path)

@@ -30,7 +30,9 @@ class HiddenTerm(LossTerm):
     Where widths differ each student layer's states first pass a linear projection of their own.
     """
 
-    def __init__(self, compare: Comparison, layers: LayerMap, student: int, teacher: int, weight: float, mean: bool):
+    def __init__(
+        self, compare: Comparison, layers: LayerMap, student: int, teacher: int, weight: float, mean: bool
+    ) -> None:
         super().__init__()
         self.weight = weight
         self.teacher_wants = Wants(frozenset(layers.teacher))
