@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import ByteLevelBPETokenizer
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, RobertaTokenizerFast
 
 from autokd.core.errors import SpecError, UsageError
 from autokd.models import text_models
 from autokd.models.assets import find_model
 from autokd.models.masked_lm import MaskedLM
+from autokd.models.quiet import quiet_transformers
 from autokd.models.text_models import find_asset, text_model
-from autokd.models.tiny import tiny_checkpoint
+from autokd.models.tiny import tiny_checkpoint, tiny_tokenizer
 from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
 from autokd.models.translator import Translator
 
@@ -60,17 +63,41 @@ def test_a_translator_says_which_package_it_needs(marian: Path, monkeypatch: pyt
         find_asset(str(marian), "translator")
 
 
-def test_chances_are_those_of_the_whole_model(masked: Path) -> None:
-    from transformers import AutoModelForMaskedLM
+def family(kind: str, folder: Path) -> Path:
+    """A small random masked language model of another family, with a tokenizer of its kind; gives the folder."""
+    if kind == "roberta":
+        made = ByteLevelBPETokenizer()
+        special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+        made.train_from_iterator(TEXTS, vocab_size=320, special_tokens=special)
+        folder.mkdir()
+        made.save_model(str(folder))
+        RobertaTokenizerFast.from_pretrained(str(folder)).save_pretrained(folder)
+    else:
+        tiny_tokenizer(TEXTS, folder)
+    names = {"distilbert": ("dim", "n_layers", "n_heads", "hidden_dim")}
+    plain = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    sizes = dict(zip(names.get(kind, plain), (16, 2, 2, 32), strict=True))
+    n_words = len(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"])
+    config = CONFIG_MAPPING[kind](vocab_size=n_words, max_position_embeddings=66, initializer_range=0.5, **sizes)
+    with torch.random.fork_rng(devices=[]), quiet_transformers():
+        torch.manual_seed(0)
+        AutoModelForMaskedLM.from_config(config).save_pretrained(folder)
+    return folder
 
+
+@pytest.mark.parametrize("kind", ["bert", "distilbert", "roberta", "electra", "deberta-v2"])
+def test_chances_are_those_of_the_whole_model(kind: str, tmp_path: Path) -> None:
+    masked = find_asset(str(family(kind, tmp_path / kind)), "masked_lm").folder
     model = MaskedLM(masked, CPU)
+    assert "the" in model.words.values()
     rows = []
     for text, place in ((TEXTS[0], 2), (TEXTS[1], 4), ("the hill", 1)):
         ids, _ = model.encode(text)
         ids[place] = model.mask_id
         rows.append(ids)
     rows[1][1] = model.mask_id
-    plain = AutoModelForMaskedLM.from_pretrained(masked)
+    with quiet_transformers():
+        plain = AutoModelForMaskedLM.from_pretrained(masked)
     words = torch.zeros(plain.config.vocab_size, dtype=torch.bool)
     words[list(model.words)] = True
     for row, found in zip(rows, model.chances(rows), strict=True):
