@@ -66,6 +66,8 @@ def toy(tmp_path: Path) -> Callable[..., ToyStudy]:
     def make(budget: str, workers: int = 2, **changes: Any) -> ToyStudy:
         storage = str(tmp_path / "studies.journal")  # no tables to make: much faster than a new database
         settings = toy_settings("toy", tmp_path, budget, workers=workers, **changes)
+        for folder in (settings.task, *settings.assets.values()):
+            Path(folder).mkdir(exist_ok=True)
         toy_store(storage, settings)
         return ToyStudy(storage, "toy", workers)
 

@@ -175,7 +175,7 @@ def test_a_teacher_that_the_rest_of_the_budget_does_not_hold_ends_no_study(toy: 
     assert study.finished
     assert study.states["failed"] == 0
     assert study.budget.spent / study.budget.limit <= 1.05
-    assert any("Left out: what starts from toy-base" in note for note in study.notes)
+    assert any("The budget does not hold deploying" in note for note in study.notes)
     assert all(member.latency_ms is None for member in study.front)
     shutil.rmtree(made.places.cache, ignore_errors=True)
     store = made.store
