@@ -47,7 +47,7 @@ _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 )
 @click.option(
     "--space",
-    default="basics",
+    default="full",
     show_default=True,
     shell_complete=space_items,
     help="A space that ships with autokd, or a YAML file.",

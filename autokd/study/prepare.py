@@ -52,7 +52,7 @@ class Request:
     data: DataSource
     budget: str
     teacher: str | tuple[str, ...] = "auto"
-    space: str = "basics"
+    space: str = "full"
     objectives: tuple[str, ...] = ("score", "macs")
     constraints: tuple[str, ...] = ()
     latency: str = ""

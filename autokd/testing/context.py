@@ -33,9 +33,9 @@ def tiny_context(
     """A context on the CPU for the stage at an address (``"basics:Distil"``), whose seeds are that stage's.
 
     Every base model is a random encoder of ``depth`` layers and width 16 with a tokenizer of the task's words, made
-    under ``root``. Models that methods read beside them are made too: a masked language model where "masked" is in the
-    name, else a translator. The stage's own folder is ``root / folder``: two runs that must not resume each other need
-    two names. ``reports`` gathers what is reported.
+    under ``root``. Models that methods read beside them are made too: a masked language model where "masked" or "bert"
+    is in the name, else a translator. The stage's own folder is ``root / folder``: two runs that must not resume each
+    other need two names. ``reports`` gathers what is reported.
     """
     tokenizer = root / "tokenizer"
     if not (tokenizer / "tokenizer.json").exists():
@@ -45,7 +45,8 @@ def tiny_context(
     def asset(name: str) -> Path:
         place, texts = root / "assets" / name, task.train.texts
         if not (place / "config.json").exists():
-            (tiny_masked_lm if "masked" in name else tiny_translator)(place, texts, seed=len(name))
+            make = tiny_masked_lm if "masked" in name or "bert" in name else tiny_translator
+            make(place, texts, seed=len(name))
         return place
 
     def encoded(split: Split, slot: Slot) -> Rows:

@@ -119,10 +119,12 @@ def test_most_draws_of_the_full_space_are_legal_and_all_come_back() -> None:
 @pytest.mark.parametrize("task", [tiny_task(), tiny_regression()], ids=["classes", "numbers"])
 def test_every_option_of_the_full_space_trains(task: Task, tmp_path: Path) -> None:
     space = load("full")
-    numbers = {} if task.problem == "classification" else {"logits": "mse", "stark.trial": "mse"}
+    fixed: dict[str, Any] = {"epochs": 5}  # AdaShift's first steps move nothing
+    if task.problem == "regression":
+        fixed |= {"logits": "mse", "stark.trial": "mse"}
     trained: set[str] = set()
     for _, _, params in space.examples():
-        given = {**params, **numbers}
+        given = {**params, **fixed}
         pipeline = space.decode(space.sample(lambda hole, given=given: given.get(hole.name, _first(hole))))
         if str(pipeline) in trained:
             continue
