@@ -50,9 +50,17 @@ LABELS = {"use": "basics:Labels", "weight": 0.5}
 KL, CE, MSE = ({"use": "basics:Logits", "form": form} for form in ("kl", "ce", "mse"))
 HIDDEN = {"use": "basics:HiddenMSE"}
 MI = {"use": "mi_alpha:MutualInformation", "hidden": 16, "out": 8}
+COSINE, PKD, HIDDEN_CE = ({"use": f"distiller:{name}", "layers": "emd"} for name in ("Cosine", "PKD", "HiddenCE"))
+LEARN_FILTERS = {"use": "ted:LearnFilters", "epochs": 1, "batch_size": 16}
+FILTERED, PROJECTED = {"use": "ted:FilteredHidden"}, {"use": "ted:ProjectedHidden"}
 
 PRUNE = {"hooks": [{"use": "basics:MagnitudePruning", "sparsity": 0.6, "begin": 0.0, "end": 0.5, "every": 1}]}
 MIXUP = {"augmenters": [{"use": "basics:Mixup"}]}
+MASKED = {"use": "distiller:ContextualSubstitution", "model": "masked"}
+POLICY_AND_MIXUP = {"augmenters": [{"use": "basics:WordSwap"}, MASKED, {"use": "basics:Mixup"}]}
+PLATON = {"hooks": [{"use": "platon:Platon", "keep": 0.5, "every": 2}]}
+CUT = {"hooks": [{"use": "platon:StructuredPlaton", "keep": 0.5, "every": 2}]}
+ADASHIFT = {"optimizer": {"use": "adashift:AdaShift", "lr": 0.01, "keep": 1}}
 SWAP_AND_MIXUP = {"augmenters": [{"use": "basics:WordSwap"}, {"use": "basics:Mixup"}]}
 STARK = (TEACHER, TRUNCATE, distil(), SPARSIFY, REWIND)
 
@@ -74,6 +82,19 @@ LEGAL = {
     "stark for experts": (TEACHER, EXPERTS, distil(), SPARSIFY, REWIND, distil(MSE, HIDDEN, **PRUNE)),
     "stark for a pretrained student": (TEACHER, LOAD, distil(), SPARSIFY, REWIND, distil(MSE, HIDDEN)),
     "stark twice": (*STARK, distil(), {**SPARSIFY, "share": 0.7}, REWIND, distil()),
+    "ted": (TEACHER, TRUNCATE, distil(LABELS), LEARN_FILTERS, distil(MSE, LABELS, FILTERED)),
+    "ted's start without ted": (TEACHER, TRUNCATE, distil(LABELS), distil(MSE, PROJECTED, **ADASHIFT)),
+    "stark, ted and all the rest": (
+        *STARK,
+        distil(LABELS),
+        LEARN_FILTERS,
+        distil(MSE, LABELS, FILTERED),
+        distil(MSE, MI, **PLATON, **MIXUP, **ADASHIFT),
+    ),
+    "ted of a pretrained student": (TEACHER, LOAD, distil(LABELS), LEARN_FILTERS, distil(MSE, FILTERED, **CUT)),
+    "platon of experts": (TEACHER, EXPERTS, distil(MSE, COSINE, **PLATON, **ADASHIFT)),
+    "cut while it learns, then distilled": (TEACHER, TRUNCATE, distil(MSE, HIDDEN, **CUT), distil(MSE, PKD)),
+    "every objective": (TEACHER, TRUNCATE, distil(MSE, HIDDEN, COSINE, PKD, HIDDEN_CE, MI, **POLICY_AND_MIXUP)),
     "another student after stark": (*STARK, {**TRUNCATE, "take": "last"}, distil(MSE, LABELS)),
 }
 CLASSES = {
@@ -186,6 +207,26 @@ ILLEGAL = {
         (TEACHER, REWIND, distil()),
         "stage 2 (basics:Rewind) needs student_init; "
         "before it there are classification, dense_teacher, encoder_teacher, teacher, text.",
+    ),
+    "filters for a student that knows nothing": (
+        (TEACHER, TRUNCATE, LEARN_FILTERS, distil(MSE, FILTERED)),
+        "stage 3 (ted:LearnFilters) needs trained_student; before it there are "
+        "classification, dense_teacher, encoder_teacher, student, student_init, teacher, text.",
+    ),
+    "filters of a teacher that became another": (
+        (*STARK[:3], LEARN_FILTERS, SPARSIFY, REWIND, distil(MSE, FILTERED)),
+        "ted:FilteredHidden in stage 7 (basics:Distil) needs ted_filters; before it there are "
+        "classification, dense_teacher, encoder_teacher, student, student_init, teacher, text.",
+    ),
+    "filters of a student that was rewound": (
+        (TEACHER, TRUNCATE, distil(LABELS), LEARN_FILTERS, REWIND, distil(MSE, FILTERED)),
+        "ted:FilteredHidden in stage 6 (basics:Distil) needs ted_filters; before it there are "
+        "classification, dense_teacher, encoder_teacher, student, student_init, teacher, text.",
+    ),
+    "experts cut while they learn": (
+        (TEACHER, EXPERTS, distil(**CUT)),
+        "platon:StructuredPlaton in stage 3 (basics:Distil) cannot run where hash_routed holds; before it there are "
+        "classification, dense_teacher, encoder_teacher, hash_routed, student, student_init, teacher, text.",
     ),
     "mixed tokens for experts": (
         (TEACHER, EXPERTS, distil(**MIXUP)),
