@@ -453,7 +453,7 @@ def test_controls_start_alike_and_end_apart(tmp_path: Path) -> None:
         (TEACH, CUT, TUNE, FILTERS, TED),
         (TEACH, CUT, TUNE, FILTERS, distil(KL), TED),  # training leaves the layers where they are
         (TEACH, CUT, TUNE, FILTERS, TED, FILTERS, TED),
-        (TEACH, CUT, distil(KL), SPARSIFY, FILTERS, TED),
+        (TEACH, CUT, distil(KL), SPARSIFY, TUNE, FILTERS, TED),
         (TEACH, CUT, EXPERTS, TUNE, FILTERS, TED),
         (TEACH, CUT, TUNE, FILTERS, TED, SPARSIFY, REWIND, TUNE, FILTERS, TED),
         (TEACH, CUT, distil(LABELS, PROJECTED)),
