@@ -54,7 +54,7 @@ def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseM
     as_teacher, as_student = named_models(space)
     found: dict[str, Asset] = {}
     told: dict[str, BaseModel] = {}
-    missing: list[str] = []
+    missing: dict[str, str] = {}
 
     def take(asset: Asset) -> str:
         told[asset.name] = describe(asset.name, asset.folder, task.problem, task.label_names)
@@ -67,36 +67,46 @@ def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseM
             try:
                 take(replace(find_model(name), name=name))  # pipelines name it as the space does
             except (UsageError, DataError) as error:
-                missing.append(str(error))
+                missing[name] = str(error)
     chosen = tuple(dict.fromkeys([*auto, *(name for name in as_teacher if name in found)]))
     if not chosen:
-        why = f": {missing[0]}" if missing else "."
+        why = f": {next(iter(missing.values()))}" if missing else "."
         raise UsageError(f"the space {space.name!r} names no teacher that is at hand{why}")
     notes = [asset.note for asset in found.values() if asset.note]
     notes += [_tuned_note(name) for name in chosen if told[name].is_tuned]
-    notes += [f"Masked: {why}" for why in missing]
     students = tuple(found[name] for name in as_student if name in found)
     helpers, without = find_helpers(space)
-    notes += [f"Masked: {why}" for why in without]
+    notes += _masked_notes({**missing, **without})
     return BaseModels(
         tuple(dict.fromkeys(auto)), tuple(found[name] for name in chosen), students, told, tuple(notes), helpers
     )
 
 
-def find_helpers(space: Space) -> tuple[tuple[Asset, ...], tuple[str, ...]]:
+def _masked_notes(missing: Mapping[str, str]) -> list[str]:
+    """What is said of models that are not at hand: once for all that lack for the same reason."""
+    by_reason: dict[str, list[str]] = {}
+    for name, why in missing.items():
+        by_reason.setdefault(why.replace(repr(name), "of this name"), []).append(name)
+    return [
+        f"Masked: {missing[names[0]]}" if len(names) == 1 else f"Masked: {', '.join(names)}. Of each of them: {why}"
+        for why, names in by_reason.items()
+    ]
+
+
+def find_helpers(space: Space) -> tuple[tuple[Asset, ...], dict[str, str]]:
     """The models that methods of a space read beside teacher and student, and why others are not at hand."""
     named: dict[str, str] = {}
     for params in _every_option(space):
         for stage in space.decode(params)["stages"]:
             made = _made(stage)
             named.update({} if made is None else build.assets_of(made))
-    found, missing = [], []
+    found, missing = [], {}
     for name, kind in named.items():
         try:
             found.append(replace(find_asset(name, kind), name=name))
         except (UsageError, DataError) as error:
-            missing.append(str(error))
-    return tuple(found), tuple(missing)
+            missing[name] = str(error)
+    return tuple(found), missing
 
 
 def _tuned_note(name: str) -> str:

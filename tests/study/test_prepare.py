@@ -114,7 +114,8 @@ def test_models_that_are_missing_are_masked_and_named(made: Request) -> None:
     assert found.settings.teachers == (teacher,)
     assert sorted(found.settings.assets) == sorted([teacher, "small"])
     masked = [note for note in found.notes if note.startswith("Masked")]
-    assert [name in note for name, note in zip(("no/such-model", "no/small"), masked, strict=True)] == [True, True]
+    assert len(masked) == 1  # one reason, one line
+    assert masked[0].startswith("Masked: no/such-model, no/small. Of each of them: no model of this name")
     appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
     stages = [{"use": "basics:FineTuneTeacher"}, {"use": "basics:LoadStudent", "model": "small"}]
     one = appraiser.appraise({"stages": [*stages, {"use": "basics:Distil"}]})
@@ -161,7 +162,7 @@ def test_a_tuned_teacher_costs_no_training_and_a_note_says_so(made: Request) -> 
 
 def test_a_teacher_that_cannot_be_cut_needs_another_space(made: Request) -> None:
     tiny_foreign(Path("foreign"), TEXTS)
-    with pytest.raises(SpecError, match=r"no pipeline of the space 'basics' can run: .*encoder_teacher.*students"):
+    with pytest.raises(SpecError, match=r"no pipeline of the space 'full' can run: .*encoder_teacher.*students"):
         prepare.prepare(replace(made, teacher="foreign"))
     Path("two.yaml").write_text(SPACE)
     tiny_checkpoint(Path("small"), TEXTS)
@@ -191,7 +192,7 @@ def test_models_that_methods_read_are_kept_or_masked_like_others(made: Request) 
     assert sorted(found.settings.assets) == sorted([teacher, "masked"])
     masked = [note for note in found.notes if note.startswith("Masked")]
     wanted = ("no/masked", "has its output layer, but 'teacher'", "no/forth", "Helsinki-NLP/opus-mt-ROMANCE-en")
-    assert len(masked) == 4
+    assert len(masked) == 2  # what is nowhere stands in one line
     assert [sum(text in note for note in masked) for text in wanted] == [1] * 4
     appraiser = PipelineAppraiser(found.settings, Path("cache").resolve())
 
