@@ -1,0 +1,91 @@
+"""How much of it: the tasks, their rows, epochs and seeds, on a CPU and on a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from arms import ARMS, LEARNING_RATES, Arm
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A task with how much of it is trained on. ``rows`` None: all of its training rows."""
+
+    task: str
+    rows: int | None
+    epochs: float
+    prunes: bool = False
+    regression: bool = False
+    only: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How results name it."""
+        return f"{self.task}, pruned" if self.prunes else self.task
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms that run here: those named in ``only``, or all of them."""
+        return tuple(arm for arm in ARMS if arm.prunes == self.prunes and (not self.only or arm.name in self.only))
+
+
+@dataclass(frozen=True)
+class Plan:
+    cells: tuple[Cell, ...]
+    seeds: int
+
+    def only(self, cells: Sequence[str] | None, arms: Sequence[str] | None) -> Plan:
+        """The part of the plan with these cells and arms (None: all)."""
+        kept = [cell for cell in self.cells if not cells or cell.name in cells]
+        named = [replace(cell, only=tuple(arms or ())) for cell in kept]
+        return replace(self, cells=tuple(cell for cell in named if cell.arms))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a cell's arm, by its name, with a learning rate and a replicate."""
+
+    cell: Cell
+    arm: str
+    lr: float
+    replicate: int
+
+    @property
+    def key(self) -> tuple[str, str, float, int]:
+        """What tells runs apart in the results."""
+        return self.cell.name, self.arm, self.lr, self.replicate
+
+
+CPU = Plan(
+    cells=(
+        Cell("cola", 2_500, 3),
+        Cell("tweet_emotion", 2_500, 3),
+        Cell("mrpc", 2_500, 3),
+        Cell("rte", 2_500, 3),
+        Cell("cola", None, 8, prunes=True),
+    ),
+    seeds=3,
+)
+GPU = Plan(
+    cells=(
+        Cell("cola", None, 5),
+        Cell("tweet_emotion", None, 5),
+        Cell("mrpc", None, 5),
+        Cell("rte", None, 5),
+        Cell("stsb", None, 5, regression=True),
+        Cell("mr", None, 5),
+        Cell("sst2", 20_000, 3),
+        Cell("cola", None, 15, prunes=True),
+        Cell("sst2", 20_000, 5, prunes=True),
+    ),
+    seeds=5,
+)
+
+
+def grid(plan: Plan) -> Iterator[Run]:
+    """Every arm with every learning rate, once."""
+    for cell in plan.cells:
+        for lr in LEARNING_RATES:
+            for arm in cell.arms:
+                yield Run(cell, arm.name, lr, 0)

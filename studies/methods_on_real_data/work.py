@@ -1,0 +1,103 @@
+"""One training, in a worker process: the teacher that all runs of a task share, then the arm's pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arms import ARMS, Setting
+from filelock import FileLock
+from plan import Cell, Run
+
+from autokd.core.canonical import digest
+from autokd.core.job import Job, Outcome, TrialSpec
+from autokd.core.settings import DataSource
+from autokd.core.task import Task
+from autokd.deploy.gate import load_predictions
+from autokd.engine.precision import best_precision
+from autokd.measure.metrics import find_metric
+from autokd.models.assets import copy_asset, find_model
+from autokd.pipeline import Pipeline
+from autokd.runner import prefix_ready, run_job
+from autokd.runner.workspace import job_device
+from autokd.tasks.frozen import freeze
+from autokd.tasks.load import load_task
+
+TEACHER = "minilm"
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs keep what they share, and what they run on."""
+
+    folder: str
+    device: str
+    processes: int
+
+
+def train(run: Run, place: Place) -> dict[str, Any]:
+    """A row of the results: what was scored and measured of one trained student, or ``error``."""
+    row: dict[str, Any] = {"cell": run.cell.name, "arm": run.arm, "lr": run.lr, "replicate": run.replicate}
+    spec = specified(run, place)
+    with FileLock(Path(place.folder) / f"{run.cell.task}.lock"):  # one makes the teacher, the others wait
+        if not prefix_ready(spec):
+            made = run_job(_job(spec, place, "prefix", f"{run.cell.name}-teacher"), lambda _: None)
+            if made.state != "complete":
+                return {**row, "error": made.error}
+    outcome = run_job(_job(spec, place, "confirm", digest(list(run.key))), lambda _: None)
+    if outcome.state != "complete":
+        return {**row, "error": outcome.error}
+    return {**row, **_measured(outcome, load_cell(run.cell).metric)}
+
+
+def _measured(outcome: Outcome, metric: str) -> dict[str, Any]:
+    """Scores, sizes and seconds; and what was predicted for each test row, for intervals."""
+    logits, labels = load_predictions(outcome.predictions["test"])
+    found = find_metric(metric)
+    predicted = found.predictions(logits, labels)
+    told = [round(float(value), 4) for value in predicted] if logits.shape[1] == 1 else predicted.tolist()
+    names = ("valid_score", "test_score", "params", "macs", "nonzero_params")
+    values = {name: outcome.values[name] for name in names if name in outcome.values}
+    return {**values, "metric": metric, "seconds": round(outcome.seconds, 1), "predicted": told}
+
+
+@cache
+def load_cell(cell: Cell) -> Task:
+    """The cell's task, with at most its number of training rows (drawn, the same ones always)."""
+    task = load_task(DataSource(cell.task), SEED)
+    if cell.rows is None or len(task.train) <= cell.rows:
+        return task
+    chosen = np.random.default_rng(SEED).permutation(len(task.train))[: cell.rows]
+    return task.with_train(task.train.take(sorted(chosen.tolist())))
+
+
+def specified(run: Run, place: Place) -> TrialSpec:
+    """What a worker needs to train a run; the task and the base model are put in place where they are not."""
+    folder = Path(place.folder)
+    task, frozen = load_cell(run.cell), folder / "tasks" / run.cell.name
+    asset, copied = find_model(TEACHER), folder / "models" / TEACHER
+    with FileLock(folder / "inputs.lock"):
+        if not frozen.is_dir():
+            freeze(task, frozen)
+        if not copied.is_dir():
+            copy_asset(asset, copied)
+    arm = next(arm for arm in ARMS if arm.name == run.arm)
+    pipeline = Pipeline.from_json(arm.pipeline(Setting(run.cell.regression, run.cell.epochs, run.lr)))
+    return TrialSpec(
+        pipeline=pipeline.to_json(),
+        task=str(frozen),
+        assets={TEACHER: str(copied)},
+        cache=str(folder / "cache"),
+        seed=SEED,
+        replicate=run.replicate,
+        precision=best_precision(job_device(place.device)),
+    )
+
+
+def _job(spec: TrialSpec, place: Place, kind: Any, name: str) -> Job:
+    device: Any = place.device
+    return Job(name, kind, spec, str(Path(place.folder) / "runs" / name), float("inf"), device=device)
