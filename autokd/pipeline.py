@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from autokd import build
-from autokd.contracts import BaseModel, Cost, Facts, Method, Sizes, Stage, StartsFromBase
+from autokd.contracts import ANY_DATA, BaseModel, Cost, Facts, Method, Sizes, Stage, StartsFromBase
 from autokd.core.address import source_version
 from autokd.core.canonical import Json
 from autokd.core.errors import SpecError
@@ -66,6 +66,8 @@ class Pipeline:
         encoder with the teacher's tokenizer. Raises SpecError at the first stage that cannot run, and for a pipeline
         that does not end with a trained student.
         """
+        if self.form != "float32" and "text" not in facts:
+            raise SpecError(f"the form {self.form!r} is one of networks that read texts, but the task has none.")
         held: Held = dict.fromkeys(facts, _OF_NOTHING)
         for position, stage in enumerate(self.stages, 1):
             held = _after(position, stage, held, bases)
@@ -92,6 +94,11 @@ class Pipeline:
         names = [getattr(stage, "model", None) for stage in self.stages]
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
+    @property
+    def teacher(self) -> str:
+        """The name of the first pretrained model, or of the stage that trains a teacher from nothing."""
+        return next(iter(self.base_models()), build.address_of(type(self.stages[0])))
+
     def assets(self) -> dict[str, str]:
         """Names of the pretrained models that methods read beside those, and what each must be, in order of use."""
         return {name: kind for stage in self.stages for name, kind in build.assets_of(stage).items()}
@@ -111,8 +118,8 @@ def with_teacher(pipeline: Mapping[str, Any], teacher: str) -> dict[str, Any]:
 
 
 def task_facts(task: Task) -> frozenset[str]:
-    """The facts that hold before the first stage of a text task."""
-    return frozenset({"text", task.problem})
+    """The facts that hold before the first stage: what the task's rows are, and what is asked of them."""
+    return frozenset({task.kind, task.problem})
 
 
 def _after(position: int, stage: Stage, held: Held, bases: Mapping[str, BaseModel]) -> Held:
@@ -122,6 +129,9 @@ def _after(position: int, stage: Stage, held: Held, bases: Mapping[str, BaseMode
     for method, facts in declared:
         missing, forbidden = facts.needs - held.keys(), facts.forbids & held.keys()
         name = place if method is stage else f"{build.address_of(type(method))} in {place}"
+        if not facts.data & held.keys():
+            data, kinds = ", ".join(sorted(ANY_DATA & held.keys())), " or ".join(sorted(facts.data))
+            raise SpecError(f"{name} works on data of the kind {kinds}, but the task's are of the kind {data}.")
         if missing:
             raise SpecError(f"{name} needs {_listed(missing)}; before it there are {_listed(held)}.")
         if _OTHER_TOKENIZERS in forbidden:

@@ -11,7 +11,7 @@ kind        its one method                                      what is built
 Stage       ``run(models, ctx) -> Models``                      new network values
 Objective   ``build(models, ctx) -> LossTerm``                  an nn.Module: projections, critics train along
 Hook        ``build(model, plan) -> HookRun``                   acts after each optimizer step
-Sampler     ``build(rows, plan) -> BatchSource``                decides which rows a step sees
+Sampler     ``build(rows, plan) -> BatchSource``                decides which rows, and neighbours, a step sees
 Augmenter   ``rewrite(rows, ctx) -> Split`` or                  other texts once, or a recipe for each batch
             ``transform(batch, draw) -> Batch``
 Optimizer   ``build(groups) -> torch.optim.Optimizer``          the optimizer itself
@@ -26,7 +26,10 @@ from autokd.contracts.batches import Batch, Dropout, Network, Outputs, Rows, Tra
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
 from autokd.contracts.declarations import (
+    ANY_DATA,
     ASSET_KINDS,
+    GRAPH,
+    TEXT,
     TRAINING_FACTOR,
     BaseModel,
     Cost,
@@ -35,6 +38,7 @@ from autokd.contracts.declarations import (
     TextModel,
     Wants,
 )
+from autokd.contracts.graphs import Block, GraphBatch, GraphOutputs, NodeGraph, NodeRows, SparseRows
 from autokd.contracts.kinds import (
     KINDS,
     BatchTransformer,
@@ -46,23 +50,30 @@ from autokd.contracts.kinds import (
     ReshapingHook,
     Sampler,
     Stage,
+    StartsFresh,
     StartsFromBase,
     TextAugmenter,
 )
 from autokd.contracts.models import Models, Slot
 
 __all__ = [
+    "ANY_DATA",
     "ASSET_KINDS",
+    "GRAPH",
     "KINDS",
+    "TEXT",
     "TRAINING_FACTOR",
     "BaseModel",
     "Batch",
     "BatchSource",
     "BatchTransformer",
+    "Block",
     "Context",
     "Cost",
     "Dropout",
     "Facts",
+    "GraphBatch",
+    "GraphOutputs",
     "Hook",
     "HookRun",
     "LossTerm",
@@ -70,6 +81,8 @@ __all__ = [
     "Models",
     "NeedsAssets",
     "Network",
+    "NodeGraph",
+    "NodeRows",
     "Objective",
     "OptimizerMethod",
     "Outputs",
@@ -79,7 +92,9 @@ __all__ = [
     "Sampler",
     "Sizes",
     "Slot",
+    "SparseRows",
     "Stage",
+    "StartsFresh",
     "StartsFromBase",
     "TextAugmenter",
     "TextModel",

@@ -17,7 +17,9 @@ _WHOLE = 1 - 1e-6  # weights of a mixture add up to 1, but for rounding
 
 @dataclass(frozen=True)
 class Rows:
-    """The tokenised rows of one split, ragged: row ``i`` holds ``ids[offsets[i]:offsets[i + 1]]``.
+    """The rows of one split as networks read them. Data of other kinds (nodes of a graph) come as a subclass.
+
+    Texts are tokenised, and ragged: row ``i`` holds ``ids[offsets[i]:offsets[i + 1]]``.
 
     ids: int64 [n_tokens]; types: int64 [n_tokens] (segment ids); offsets: int64 [n_rows + 1];
     labels: int64 [n_rows] class ids (-100: none), or float32 [n_rows] (NaN: none); keys: int64 [n_rows], a content
@@ -36,6 +38,31 @@ class Rows:
     @property
     def lengths(self) -> Tensor:
         return self.offsets[1:] - self.offsets[:-1]
+
+    @property
+    def extents(self) -> Tensor:
+        """What the cost of a row grows with, float64 [n_rows]: the ``length`` of shapes, here the row's tokens."""
+        return self.lengths.double()
+
+    @property
+    def whole(self) -> bool:
+        """Whether a pass over a few rows costs about as much as one over all of them, so all are scored at once."""
+        return False
+
+    def batch(self, indices: Tensor, width: int | None = None) -> Batch:
+        """The batch of the rows at ``indices`` [batch], padded with zeros to ``width`` (None: the longest of them)."""
+        starts = self.offsets[indices]
+        lengths = self.offsets[indices + 1] - starts
+        steps = torch.arange(int(lengths.max()) if width is None else width)
+        mask = steps < lengths.unsqueeze(1)
+        places = (starts.unsqueeze(1) + steps) * mask
+        return Batch(
+            ids=self.ids[places] * mask,
+            types=self.types[places] * mask,
+            mask=mask.long(),
+            labels=self.labels[indices],
+            rows=indices,
+        )
 
 
 @runtime_checkable
@@ -132,9 +159,12 @@ class Network(nn.Module):
 
     ``dropout`` None means evaluation (no dropout at all). ``head_masks`` and ``neuron_masks`` ([depth] lists of
     [heads] and [ffn] tensors) multiply heads' contexts and FFN activations; their gradients score them.
+    ``reach``: how far away the rows are that a row's logits depend on; 0: it depends on no other row. Layers of a graph
+    network that read neighbours count one each.
     """
 
     shape: EncoderShape
+    reach: int = 0
 
     def forward(
         self,

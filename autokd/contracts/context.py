@@ -56,9 +56,10 @@ class Context:
 
 @dataclass(frozen=True)
 class TrainPlan:
-    """What hooks and samplers know of the loop they run in: its length in steps and the batch size."""
+    """What hooks and samplers know of the loop they run in: its length in steps, batch size, the student's reach."""
 
     n_steps: int
     steps_per_epoch: int
     batch_size: int
     seeds: Seeds
+    reach: int = 0  # as ``Network.reach``

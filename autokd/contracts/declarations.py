@@ -6,16 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from autokd.core.shape import EncoderShape
+from autokd.core.task import DataKind
+
+TEXT: frozenset[DataKind] = frozenset({"text"})
+GRAPH: frozenset[DataKind] = frozenset({"graph"})
+ANY_DATA: frozenset[DataKind] = TEXT | GRAPH
 
 
 @dataclass(frozen=True)
 class Facts:
     """What a method needs to hold before it runs, must not find, and makes true or untrue.
 
-    Slots are facts of their own name. Further facts in use: ``text``, ``classification``, ``regression`` (the task),
+    ``data`` are the kinds of data that it works on: texts, unless it says otherwise.
+
+    Slots are facts of their own name. Further facts in use: ``text`` or ``graph`` (what the task's rows are),
+    ``classification``, ``regression`` (the task),
     ``trained_student`` (the student was distilled or fine-tuned, and its teacher has not been cut since),
-    ``hash_routed`` (experts chosen by token id), ``encoder_teacher`` (the teacher can be sliced, and gives gradients
-    of masks, queries, keys and values),
+    ``hash_routed`` (experts chosen by token id), ``reads_neighbours`` (the student reads a node's neighbours),
+    ``encoder_teacher`` (the teacher can be sliced, and gives gradients of masks, queries, keys and values),
     ``teacher_tokenizer:HASH`` and ``student_tokenizer:HASH``. Giving ``name:value`` replaces every other value of that
     name; dropping ``name`` drops them all. A stage that makes a student of the teacher drops ``student_tokenizer``: the
     student then has the teacher's. ``other_tokenizers`` holds where both are known and differ; nobody gives it.
@@ -28,6 +36,7 @@ class Facts:
     gives: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
     of: frozenset[str] = frozenset()
+    data: frozenset[DataKind] = TEXT
 
 
 @dataclass(frozen=True)
@@ -80,8 +89,8 @@ class TextModel:
 class Sizes:
     """What a forecast knows at some point of a pipeline: data, and the shapes of the networks so far.
 
-    ``rows`` is the number of training rows, ``length`` their mean number of tokens. ``unlabelled`` counts the rows
-    beside them that objectives of the teacher read as well. A shape is None where it cannot
+    ``rows`` is the number of training rows, ``length`` the mean of their ``extents`` (tokens). ``unlabelled``
+    counts the rows beside them that objectives of the teacher read as well. A shape is None where it cannot
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
     ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what

@@ -13,7 +13,7 @@ from autokd.contracts.batches import Batch, Rows
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
 from autokd.contracts.declarations import BaseModel, Cost, Facts, Sizes
-from autokd.contracts.models import Models
+from autokd.contracts.models import Models, Slot
 from autokd.core.task import Split
 
 
@@ -72,6 +72,14 @@ class StartsFromBase(Stage, Protocol):
 
     def facts_with(self, base: BaseModel) -> Facts:
         """The facts with this model. Raises SpecError for a model that the stage cannot start from."""
+
+
+@runtime_checkable
+class StartsFresh(Stage, Protocol):
+    """A stage that trains the teacher from nothing, where the data's kind has no pretrained models."""
+
+    def start(self, ctx: Context) -> Slot:
+        """The network before it is trained."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from autokd.core.canonical import digest
@@ -110,3 +111,69 @@ def speed_key(shape: EncoderShape, form: str, method: str = "") -> str:
     """
     key = digest([{name: value for name, value in shape.to_json().items() if name not in _NO_SPEED}, form])
     return f"{key}{KEY_PARTS}{method}" if method else key
+
+
+@dataclass(frozen=True)
+class GraphShape(EncoderShape):
+    """A network on the nodes of a graph: ``stages`` dense layers, after each of which ``gcn`` adds up neighbours.
+
+    Of an encoder's fields it has ``vocabulary`` (features of a node), ``hidden`` (width), ``labels``, ``activation``
+    and ``dropout``; there are no positions and no transformer layers. ``family`` is ``gcn`` or ``mlp`` (no neighbours).
+    ``residual`` adds what a node itself was before its neighbours came.
+    ``filled`` is how many features a node has in the mean: the others are 0 and cost nothing.
+    """
+
+    stages: int = 2
+    residual: bool = False
+    filled: float = 0.0
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Of the features, and of what each dense layer makes."""
+        return (self.vocabulary, *(self.hidden,) * (self.stages - 1), self.labels)
+
+    def macs(self, length: float) -> float:
+        """Multiply-accumulates for one node of a pass over the whole graph, in which a node reads ``length`` others in
+        the mean, itself included."""
+        made = self.widths[1:]
+        dense = self.filled * made[0] + sum(a * b for a, b in pairwise(made))
+        return dense + (length * sum(made) if self.family == "gcn" else 0.0)
+
+    def params(self) -> int:
+        return sum((a + 1) * b for a, b in pairwise(self.widths))
+
+    def active_params(self) -> int:
+        return self.params()
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> GraphShape:
+        return GraphShape(**{**value, "layers": ()})
+
+
+def graph_shape(
+    features: int,
+    labels: int,
+    filled: float,
+    *,
+    family: str = "gcn",
+    hidden: int = 16,
+    stages: int = 2,
+    residual: bool = False,
+    activation: str = "relu",
+    dropout: float = 0.5,
+) -> GraphShape:
+    """A graph network's shape."""
+    return GraphShape(
+        vocabulary=features,
+        positions=0,
+        hidden=hidden,
+        layers=(),
+        labels=labels,
+        token_types=0,
+        family=family,
+        activation=activation,
+        dropout=dropout,
+        stages=stages,
+        residual=residual,
+        filled=filled,
+    )

@@ -6,17 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from autokd.core.canonical import digest
 
 Problem = Literal["classification", "regression"]
+DataKind = Literal["text", "graph"]
 NO_CLASS = -100  # the label of a row without one, as in torch's cross-entropy; regression has NaN
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split. ``text_b`` is None for single sentences. Labels are class ids or, for regression, floats."""
+    """Rows of one split. ``text_b`` is None for single sentences. Labels are class ids or, for regression, floats.
+
+    Rows of another ``kind`` (nodes of a graph) come as a subclass.
+    """
+
+    kind: ClassVar[DataKind] = "text"
 
     text_a: tuple[str, ...]
     text_b: tuple[str, ...] | None
@@ -54,6 +60,10 @@ class Split:
         joined_b = None if self.text_b is None or other.text_b is None else self.text_b + other.text_b
         return Split(self.text_a + other.text_a, joined_b, self.labels + other.labels)
 
+    def told(self) -> list[Any]:
+        """What the rows are, for a content hash; the labels come last."""
+        return [self.text_a, self.text_b, self.labels]
+
 
 def without_labels(text_a: tuple[str, ...], text_b: tuple[str, ...] | None, problem: Problem) -> Split:
     """A split of rows that have no label: each has the mark of its problem instead (-100, or NaN)."""
@@ -63,7 +73,9 @@ def without_labels(text_a: tuple[str, ...], text_b: tuple[str, ...] | None, prob
 
 @dataclass(frozen=True)
 class Task:
-    """A text task. Class id ``i`` is ``label_names[i]``; names are sorted. Regression has one unnamed label.
+    """A task on texts, or on what else its splits hold.
+
+    Class id ``i`` is ``label_names[i]``; names are sorted. Regression has one unnamed label.
 
     ``metric`` is the name of the metric that searches maximise, as ``autokd.measure.metrics.find_metric`` takes it.
     Selection uses ``valid``; ``test`` is opened once, for finalists. ``unlabelled`` are further texts for
@@ -83,6 +95,11 @@ class Task:
     seed: int | None = None
 
     @property
+    def kind(self) -> DataKind:
+        """What its rows are: texts, or nodes of a graph."""
+        return self.train.kind
+
+    @property
     def n_outputs(self) -> int:
         """Width of a model's logits: the number of classes, 1 for regression."""
         return len(self.label_names) if self.problem == "classification" else 1
@@ -99,8 +116,8 @@ class Task:
     @cached_property
     def content(self) -> str:
         """Content hash of rows, labels and splits (not of the name or metric)."""
-        splits = [[s.text_a, s.text_b, s.labels] for s in (self.train, self.valid, self.test)]
-        further = [] if self.unlabelled is None else [[self.unlabelled.text_a, self.unlabelled.text_b]]
+        splits = [split.told() for split in (self.train, self.valid, self.test)]
+        further = [] if self.unlabelled is None else [self.unlabelled.told()[:-1]]
         return digest([self.problem, self.label_names, splits, *further])
 
     @property

@@ -13,7 +13,7 @@ from autokd.contracts import Rows
 from autokd.core.errors import TrainingError, UsageError, unknown
 from autokd.deploy.card import CARD_FILE, CardFacts, write_card
 from autokd.deploy.compare import sample_batches
-from autokd.deploy.folders import folder_bytes
+from autokd.deploy.folders import folder_bytes, kind_of
 from autokd.deploy.forms import EXPORT_FORMS, existing_form
 from autokd.deploy.onnx_export import TOLERANCE, write_onnx
 from autokd.deploy.quantize import write_int8
@@ -57,6 +57,8 @@ def export_checkpoint(
     """
     if form not in EXPORT_FORMS:
         raise UsageError(unknown("form", form, EXPORT_FORMS))
+    if form != "hf" and kind_of(checkpoint) == "graph":
+        raise UsageError(f"a graph network is exported as hf, its own files: it has no form {form}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"an export goes to a new or empty folder, but {str(output)!r} holds something.")
     expected = open_runtime("torch", checkpoint, trust_remote_code=trust_remote_code)

@@ -16,6 +16,7 @@ from autokd.core.provenance import KEY, Provenance
 from autokd.core.shape import EncoderShape
 from autokd.models.export import AUTOKD_TYPE
 from autokd.models.families import FAMILIES
+from autokd.models.graph_checkpoint import GRAPH_TYPE
 from autokd.models.hub import shape_of
 from autokd.models.positions import readable_positions
 
@@ -45,7 +46,10 @@ def runtime_folder(checkpoint: Path, runtime: str) -> Path:
 
 
 def kind_of(folder: Path) -> str:
-    """``hf``, ``onnx`` or ``onnx-int8``. Raises DataError for a folder that holds no model with a configuration."""
+    """``hf``, ``onnx``, ``onnx-int8``, or ``graph`` for a graph network's own form.
+
+    Raises DataError for a folder that holds no model with a configuration.
+    """
     if not folder.is_dir():
         raise DataError(f"a model is a folder, but there is none at {str(folder)!r}.")
     if not (folder / "config.json").is_file():
@@ -53,7 +57,7 @@ def kind_of(folder: Path) -> str:
     if (folder / ONNX_FILE).is_file():
         return str(exported_as(folder).get("form", "onnx"))
     if any(folder.glob("model*.safetensors")):
-        return "hf"
+        return "graph" if read_json(folder).get("model_type") == GRAPH_TYPE else "hf"
     if any(folder.glob("pytorch_model*.bin")):
         raise DataError(
             f"weights are read from safetensors only, but {str(folder)!r} has pytorch_model.bin; "
@@ -117,6 +121,8 @@ class Limits:
 def limits_of(folder: Path) -> Limits:
     """What the model reads, from its config.json. Raises DataError where the vocabulary is not told."""
     config = read_json(folder)
+    if config.get("model_type") == GRAPH_TYPE:
+        return Limits(vocabulary=0, positions=1, token_types=1)
     try:
         if config.get("shape") is not None:
             return _limits_of(EncoderShape.from_json(config["shape"]))

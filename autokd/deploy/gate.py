@@ -17,10 +17,12 @@ from autokd.contracts import Rows, Slot
 from autokd.core.errors import DataError, TrainingError
 from autokd.core.provenance import Provenance
 from autokd.core.task import Task
+from autokd.deploy.folders import kind_of
+from autokd.deploy.graph_runtime import open_graph_runtime
 from autokd.engine.batches import scoring_batches
 from autokd.engine.evaluate import predict
 from autokd.measure.metrics import find_metric
-from autokd.models.export import save_pretrained
+from autokd.models.graph_checkpoint import save_checkpoint
 from autokd.models.quiet import quiet_transformers
 from autokd.models.slots import build
 
@@ -45,10 +47,10 @@ def admit(
 ) -> Admitted:
     """Save a student, load it back as a user would, and score it on ``rows``.
 
-    ``AutoModelForSequenceClassification`` must load the folder and give the logits that the network in memory gives
-    (float32, within 1e-3); otherwise TrainingError.
+    ``AutoModelForSequenceClassification`` (for nodes of a graph: the project itself) must load the folder and give the
+    logits that the network in memory gives (float32, within 1e-3); otherwise TrainingError.
     """
-    save_pretrained(slot, folder, task.label_names, task.problem, max_length, Provenance.of(task))
+    save_checkpoint(slot, folder, task.label_names, task.problem, max_length, Provenance.of(task))
     logits = reloaded_logits(folder, rows, batch_size=batch_size)
     expected = predict(build(slot), rows, torch.device("cpu"), torch.float32).numpy()
     worst = float(np.abs(logits - expected).max())
@@ -64,7 +66,9 @@ def admit(
 
 
 def reloaded_logits(folder: Path, rows: Rows, *, batch_size: int = 64) -> np.ndarray:
-    """Logits [n_rows, n_outputs] of a checkpoint folder, loaded with transformers, in row order."""
+    """Logits [n_rows, n_outputs] of a checkpoint folder, loaded as a user would, in row order."""
+    if kind_of(folder) == "graph":
+        return open_graph_runtime(folder).logits(rows)
     with quiet_transformers():
         model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.float32).eval()
     found = np.empty((len(rows), model.config.num_labels), dtype=np.float32)

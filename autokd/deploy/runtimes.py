@@ -19,6 +19,7 @@ from autokd.contracts import Batch, Rows
 from autokd.core.errors import AutokdError, DataError, UsageError, unknown
 from autokd.core.latency import RUNTIMES
 from autokd.deploy.folders import kind_of, limits_of, onnx_missing, read_json
+from autokd.deploy.graph_runtime import open_graph_runtime
 from autokd.engine.batches import scoring_batches
 from autokd.models.quiet import quiet_transformers
 from autokd.models.remote import code_refused
@@ -39,13 +40,26 @@ class Runtime(Protocol):
     """A loaded model. ``vocabulary, positions, token_types`` bound the token ids, length and segment ids that it
     reads, ``names`` are the inputs that it takes."""
 
-    name: str
-    threads: int
-    vocabulary: int
-    positions: int
-    token_types: int
-    pad_id: int
-    names: tuple[str, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    @property
+    def token_types(self) -> int: ...
+
+    @property
+    def pad_id(self) -> int: ...
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     def run(self, inputs: Inputs) -> np.ndarray:
         """Logits [batch, n_outputs] of one batch: the tokenizer's outputs, int64 [batch, length] each.
@@ -76,6 +90,8 @@ def open_runtime(name: str, folder: Path, *, threads: int = 1, trust_remote_code
     if name not in RUNTIMES:
         raise UsageError(unknown("runtime", name, RUNTIMES))
     kind = kind_of(folder)
+    if kind == "graph" and name == "torch":
+        return open_graph_runtime(folder, threads)
     if kind != _KINDS[name]:
         raise DataError(f"the runtime {name} reads a folder of the form {_KINDS[name]}, but {str(folder)!r} is {kind}.")
     if kind == "hf" and not trust_remote_code and _brings_code(folder):
@@ -100,7 +116,7 @@ def _brings_code(folder: Path) -> bool:
 def default_runtime(folder: Path) -> str:
     """The float32 (or int8) runtime that reads a folder of whatever form. Raises DataError as ``kind_of``."""
     kind = kind_of(folder)
-    return "torch" if kind == "hf" else kind
+    return "torch" if kind in ("hf", "graph") else kind
 
 
 def random_inputs(vocabulary: int, batch: int, length: int, seed: int = 0) -> dict[str, np.ndarray]:

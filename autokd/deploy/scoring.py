@@ -11,16 +11,19 @@ import numpy as np
 from autokd.contracts import Rows
 from autokd.core.errors import DataError, UsageError
 from autokd.core.metric_file import metric_title
-from autokd.core.task import Problem, Split, without_labels
+from autokd.core.task import DataKind, Problem, Split, without_labels
 from autokd.deploy.classes import VALUES, match_classes
 from autokd.deploy.folders import labels_of, length_of
+from autokd.deploy.graph_runtime import GraphRuntime
 from autokd.deploy.runtimes import Runtime, default_runtime, open_runtime
-from autokd.engine.tokens import encode
+from autokd.engine.rows import encode
 from autokd.measure.intervals import interval
 from autokd.measure.metrics import METRICS, Metric, find_metric
 from autokd.models.remote import trusting
 from autokd.tasks.scored import ToScore
 from autokd.tasks.splits import usual_metric, with_values
+
+_READ = {"text": "texts", "graph": "nodes of a graph"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,17 @@ class Model:
     @property
     def problem(self) -> Problem:
         return "classification" if self.labels else "regression"
+
+    @property
+    def kind(self) -> DataKind:
+        """What it reads."""
+        return "graph" if isinstance(self.runtime, GraphRuntime) else "text"
+
+    def require(self, kind: DataKind) -> None:
+        """Raises DataError unless the model reads data of this kind."""
+        if self.kind != kind:
+            told = f"{str(self.folder)!r} reads {_READ[self.kind]} and these are {_READ[kind]}"
+            raise DataError(f"a model and its data must be of one kind, but {told}.")
 
     def rows(self, split: Split) -> Rows:
         """The texts as the model's own tokenizer cuts them."""
@@ -102,6 +116,7 @@ def predict(
     model: Model, text_a: Sequence[str], text_b: Sequence[str] | None = None, *, batch_size: int | None = None
 ) -> Predicted:
     """What the model says of each text (or pair of texts), in their order. Raises DataError for no text at all."""
+    model.require("text")
     pairs = None if text_b is None else tuple(text_b)
     logits = model.runtime.logits(model.rows(without_labels(tuple(text_a), pairs, model.problem)), batch_size)
     if not np.isfinite(logits).all():
@@ -114,14 +129,16 @@ def predict(
 def evaluate(model: Model, data: ToScore, *, batch_size: int | None = None) -> Scored:
     """Score the model on labelled rows. Labels are matched to its classes as in ``match_classes``.
 
-    The metric is the one that the data name, else one that fits: see ``ToScore``. Raises DataError where a label is
-    none of the model's classes, or no number where it gives numbers; UsageError for a metric that does not fit.
+    The metric is the one that the data name, else one that fits: see ``ToScore``. Raises DataError for rows of a kind
+    that the model does not read, and where a label is none of the model's classes, or no number where it gives numbers;
+    UsageError for a metric that does not fit.
     """
+    model.require(data.rows.kind)
     if model.problem == "regression":
         classes, split = VALUES, with_values(data.name, data.rows)
     else:
         classes = match_classes(model.labels, data.labels, data.classes, data.name, model.folder)
-        split = Split(data.rows.text_a, data.rows.text_b, tuple(classes.ids[label] for label in data.rows.labels))
+        split = data.rows.typed([classes.ids[label] for label in data.rows.labels])
     metric, unfit = _metric(model.problem, data, len(classes.names))
     logits = model.runtime.logits(model.rows(split), batch_size)[:, classes.columns]
     labels = np.asarray(split.labels, dtype=np.int64 if classes.names else np.float32)

@@ -20,23 +20,16 @@ _PADDING_SHARE = 0.045
 
 def collate(rows: Rows, indices: Tensor, width: int | None = None) -> Batch:
     """The batch of the rows at ``indices`` [batch], padded with zeros to ``width`` (None: the longest of them)."""
-    starts = rows.offsets[indices]
-    lengths = rows.offsets[indices + 1] - starts
-    steps = torch.arange(int(lengths.max()) if width is None else width)
-    mask = steps < lengths.unsqueeze(1)
-    places = (starts.unsqueeze(1) + steps) * mask
-    return Batch(
-        ids=rows.ids[places] * mask,
-        types=rows.types[places] * mask,
-        mask=mask.long(),
-        labels=rows.labels[indices],
-        rows=indices,
-    )
+    return rows.batch(indices, width)
 
 
 def scoring_batches(rows: Rows, batch_size: int) -> Iterator[Batch]:
-    """Every row once, sorted by length: batches that depend on nothing but the rows themselves."""
+    """Every row once, sorted by length: batches that depend on nothing but the rows themselves.
+
+    Of rows that are scored as a whole there is one batch.
+    """
     order = torch.argsort(rows.lengths, stable=True)
+    batch_size = len(order) if rows.whole else batch_size
     for start in range(0, len(order), batch_size):
         yield collate(rows, order[start : start + batch_size])
 

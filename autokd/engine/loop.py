@@ -38,6 +38,7 @@ Score = Callable[[nn.Module], float]
 # How often a loop saves itself, and the largest share of its time that saving may take.
 _SAVE_SECONDS = 10.0
 _SAVE_SHARE = 0.02
+_MOST_SCORES = 20  # beside the last one
 
 
 def train(
@@ -57,12 +58,13 @@ def train(
     """Train a model in place and return what the hooks make of it at the end.
 
     Continues from the state in ``ctx.folder`` where there is one, saves itself there now and then, and when
-    ``ctx.should_pause()`` says so saves and raises Paused. After each epoch, and at the end, ``score(model)`` is
-    reported. The state stays in ``ctx.folder`` for the caller to delete once its result is safe.
+    ``ctx.should_pause()`` says so saves and raises Paused. After each epoch (of very many: twenty times, evenly), and
+    at the end, ``score(model)`` is reported. The state stays in ``ctx.folder`` for the caller to delete once its
+    result is safe.
     Raises TrainingError naming the step where a loss is not finite, and where the state found is of another loop.
     """
     model = model.to(ctx.device).eval()  # dropout is an argument here: a module's own would draw from global streams
-    source, plan = _source(options, ctx, rows, sampler)
+    source, plan = _source(model, options, ctx, rows, sampler)
     vocabulary = Vocabulary(model, None if options.freeze_embeddings else rows.ids)
     with frozen_embeddings(model, options.freeze_embeddings), vocabulary.cut():
         parts = Parts(model, tuple(terms), optimizer, tuple(hooks), tuple(transformers), source, teacher)
@@ -75,24 +77,28 @@ def train(
     return model
 
 
-def _source(options: LoopOptions, ctx: Context, rows: Rows, sampler: Sampler | None) -> tuple[BatchSource, TrainPlan]:
+def _source(
+    model: nn.Module, options: LoopOptions, ctx: Context, rows: Rows, sampler: Sampler | None
+) -> tuple[BatchSource, TrainPlan]:
     """Where batches come from, and the loop's length by the source's own count of steps per epoch."""
+    reach = int(getattr(model, "reach", 0))
     if sampler is None:
         source: BatchSource = LengthBuckets(rows, options.batch_size, ctx.seeds)
     else:
         per_epoch = math.ceil(len(rows) / options.batch_size)
-        source = sampler.build(rows, _plan(options, ctx, per_epoch))
-    return source, _plan(options, ctx, source.steps_per_epoch)
+        source = sampler.build(rows, _plan(options, ctx, per_epoch, reach))
+    return source, _plan(options, ctx, source.steps_per_epoch, reach)
 
 
-def _plan(options: LoopOptions, ctx: Context, steps_per_epoch: int) -> TrainPlan:
+def _plan(options: LoopOptions, ctx: Context, steps_per_epoch: int, reach: int) -> TrainPlan:
     n_steps = max(1, round(options.epochs * steps_per_epoch))
-    return TrainPlan(n_steps, steps_per_epoch, options.batch_size, ctx.seeds)
+    return TrainPlan(n_steps, steps_per_epoch, options.batch_size, ctx.seeds, reach)
 
 
 def _go(run: Run, plan: TrainPlan, vocabulary: Vocabulary, ctx: Context, score: Score | None) -> None:
     """From the run's step to the last one, with scores, saves and pauses between steps."""
     save_at = time.monotonic() + _SAVE_SECONDS
+    score_every = plan.steps_per_epoch * math.ceil(plan.n_steps / (_MOST_SCORES * plan.steps_per_epoch))
     while run.step < plan.n_steps:
         pausing = ctx.should_pause()
         if pausing or time.monotonic() >= save_at:
@@ -103,7 +109,7 @@ def _go(run: Run, plan: TrainPlan, vocabulary: Vocabulary, ctx: Context, score: 
         if pausing:
             raise Paused(f"at step {run.step} of {plan.n_steps}")
         run.advance()
-        if score is not None and (run.step % plan.steps_per_epoch == 0 or run.step == plan.n_steps):
+        if score is not None and (run.step % score_every == 0 or run.step == plan.n_steps):
             run.confirm()
             with vocabulary.whole():
                 ctx.report(run.step, score(run.parts.model))

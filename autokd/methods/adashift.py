@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from autokd.contracts import Facts, ParameterGroup
+from autokd.contracts import ANY_DATA, Facts, ParameterGroup
 from autokd.methods.basics import checks
 
 __all__ = ["AdaShift"]
@@ -45,7 +45,7 @@ class AdaShift:
     kind: ClassVar[str] = "optimizer"
     source: ClassVar[str] = "1810.00143"
     version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts()
+    facts: ClassVar[Facts] = Facts(data=ANY_DATA)
 
     lr: float = 1e-3
     keep: int = 10

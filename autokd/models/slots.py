@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from autokd.contracts import Slot
 from autokd.core.canonical import canonical
 from autokd.core.errors import SpecError, StorageError
-from autokd.core.shape import EncoderShape
+from autokd.core.shape import EncoderShape, GraphShape
 from autokd.models.encoder import Encoder
 from autokd.models.folders import atomic_folder
 from autokd.models.weights import write_weights
 
 ENCODER = "autokd.models.encoder:Encoder"
+GRAPH = "autokd.models.graph:GraphNetwork"
 _FORMAT = 1
 
 
@@ -72,11 +73,20 @@ def shape_of_slot(slot: Slot) -> EncoderShape:
     """
     if slot.builder == ENCODER:
         return EncoderShape.from_json(slot.config)
+    if slot.builder == GRAPH:
+        return GraphShape.from_json(slot.config)
     if "shape" not in slot.config:
         raise SpecError(
             f"a network names the shape that it costs as, but the configuration of {slot.builder!r} has none."
         )
     return EncoderShape.from_json(slot.config["shape"])
+
+
+def network_of(shape: EncoderShape) -> nn.Module:
+    """A network of a shape, its weights not drawn: for whoever counts its parameters."""
+    if isinstance(shape, GraphShape):
+        return cast(nn.Module, _builder(GRAPH).from_config(shape.to_json()))
+    return Encoder(shape)
 
 
 def build(slot: Slot) -> nn.Module:

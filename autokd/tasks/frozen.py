@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from autokd.core.errors import DataError
-from autokd.core.task import Split, Task, without_labels
+from autokd.core.graph import Graph, NodeSplit, node_split
+from autokd.core.task import Problem, Split, Task, without_labels
+from autokd.tasks.graph_json import graph_from, graph_json, nodes_from, nodes_json
 
 FILE = "task.json.gz"
 SCHEMA = 1
@@ -37,7 +39,9 @@ def freeze(task: Task, folder: Path) -> None:
         **{name: _split_json(getattr(task, name)) for name in _SPLITS},
     }
     if task.unlabelled is not None:
-        value["unlabelled"] = {"text_a": task.unlabelled.text_a, "text_b": task.unlabelled.text_b}
+        value["unlabelled"] = {name: part for name, part in _split_json(task.unlabelled).items() if name != "labels"}
+    if isinstance(task.train, NodeSplit):
+        value["graph"] = graph_json(task.train.graph)
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     folder.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{FILE}.")
@@ -73,7 +77,10 @@ def thaw(folder: Path) -> Task:
         raise DataError(f"a study's task must be readable, but {str(path)!r} is not: {error}.") from error
     if value.get("schema") != SCHEMA:
         raise DataError(f"{str(path)!r} has schema {value.get('schema')!r}; this version reads {SCHEMA}.")
-    task = _task(value)
+    try:
+        task = _task(value)
+    except (KeyError, ValueError) as error:
+        raise DataError(f"a study's task must be readable, but {str(path)!r} is not: {error!r}.") from error
     if task.content != value["content"]:
         found = f"{str(path)!r} gives {task.content}, it was written as {value['content']}"
         raise DataError(f"a study's task must not change, but {found}.")
@@ -81,26 +88,38 @@ def thaw(folder: Path) -> Task:
 
 
 def _split_json(split: Split) -> dict[str, Any]:
+    if isinstance(split, NodeSplit):
+        return nodes_json(split)
     return {"text_a": split.text_a, "text_b": split.text_b, "labels": split.labels}
 
 
 def _task(value: Mapping[str, Any]) -> Task:
-    def split(name: str) -> Split:
-        return Split(*_texts(value[name]), tuple(value[name]["labels"]))
+    graph = graph_from(value["graph"]) if "graph" in value else None
+
+    def split(part: Mapping[str, Any]) -> Split:
+        if graph is not None:
+            return nodes_from(part, graph)
+        return Split(*_texts(part), tuple(part["labels"]))
 
     further = value.get("unlabelled")
     return Task(
         name=value["name"],
-        train=split("train"),
-        valid=split("valid"),
-        test=split("test"),
+        train=split(value["train"]),
+        valid=split(value["valid"]),
+        test=split(value["test"]),
         label_names=tuple(value["label_names"]),
         problem=value["problem"],
         metric=value["metric"],
         notes=tuple(value["notes"]),
         seed=value.get("seed"),
-        unlabelled=None if further is None else without_labels(*_texts(further), value["problem"]),
+        unlabelled=None if further is None else _unlabelled(further, value["problem"], graph),
     )
+
+
+def _unlabelled(part: Mapping[str, Any], problem: Problem, graph: Graph | None) -> Split:
+    if graph is not None:
+        return node_split(graph, part["nodes"])
+    return without_labels(*_texts(part), problem)
 
 
 def _texts(part: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...] | None]:

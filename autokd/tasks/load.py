@@ -9,29 +9,43 @@ from pathlib import Path
 from autokd.core.errors import AutokdError, DataError, UsageError, unknown
 from autokd.core.settings import DataSource
 from autokd.core.task import Task
-from autokd.tasks import pydocs
+from autokd.tasks import csbm, pydocs
 from autokd.tasks.files import is_folder, read_file, read_folder
 from autokd.tasks.glue import GLUE, GlueTask, find_folder, find_glue, from_folder, from_hub
+from autokd.tasks.graphs import SUFFIX as GRAPH_SUFFIX
+from autokd.tasks.graphs import read_graph
 from autokd.tasks.hub import has_owner, hub_hint, is_hub_id, is_saved, read_hub, read_saved
 from autokd.tasks.splits import Source, make_task
 from autokd.tasks.tables import SUFFIXES
 from autokd.tasks.unlabelled import with_unlabelled
 
 DATA_VARIABLE = "AUTOKD_DATA"
-_OTHERS = ("FILE.csv", "FILE.tsv", "FILE.jsonl", "FILE.parquet", "FOLDER", "OWNER/NAME")
+_OTHERS = (
+    csbm.NAME,
+    f"FILE{GRAPH_SUFFIX}",
+    "FILE.csv",
+    "FILE.tsv",
+    "FILE.jsonl",
+    "FILE.parquet",
+    "FOLDER",
+    "OWNER/NAME",
+)
 
 
 def load_task(source: DataSource, seed: int) -> Task:
     """The task that ``source`` names.
 
-    A name is, in this order: a csv, tsv, JSON lines or parquet file, a folder with train, validation and test files or
-    one that ``datasets`` saved (each of them also below the data folder, folders below its ``text`` too), ``pydocs``,
-    one of GLUE's names, the id of a data set on the hub (``OWNER/NAME``). The data folder is ``source.data_dir``, else
-    the environment's ``AUTOKD_DATA``. GLUE is read from the data folder where that has the task, else from the hub.
+    A name is, in this order: a graph's npz file or ``csbm``, a csv, tsv, JSON lines or parquet file, a folder with
+    train, validation and test files or one that ``datasets`` saved (each of them also below the data folder, folders
+    below its ``text`` too), ``pydocs``, one of GLUE's names, the id of a data set on the hub (``OWNER/NAME``). The data
+    folder is ``source.data_dir``, else the environment's ``AUTOKD_DATA``. GLUE is read from the data folder where that
+    has the task, else from the hub.
     ``seed`` decides what is carved where a split is missing. Raises UsageError for a name, column or metric that does
     not exist, DataError for data that are missing or broken.
     """
     roots = _roots(source)
+    if is_graph(source):
+        return _graph_task(source, roots)
     found = _find(source, roots)
     if "train" not in found.splits:
         there = ", ".join(found.splits) or "none"
@@ -43,8 +57,25 @@ def load_task(source: DataSource, seed: int) -> Task:
 
 
 def find_source(source: DataSource) -> Source:
-    """The labelled rows that ``source`` names, in the splits that it has itself. Raises as ``load_task``."""
+    """The labelled texts that ``source`` names, in the splits that it has itself. Raises as ``load_task``."""
     return _find(source, _roots(source))
+
+
+def is_graph(source: DataSource) -> bool:
+    """Whether ``source`` names a graph."""
+    return Path(source.name).suffix.lower() == GRAPH_SUFFIX or source.name.partition(":")[0] == csbm.NAME
+
+
+def _graph_task(source: DataSource, roots: Sequence[Path]) -> Task:
+    """A graph's task: of a file, or of the block model."""
+    given = {"subset": source.subset, "unlabelled": source.unlabelled}
+    named = [name for name, value in given.items() if value is not None]
+    if named:
+        raise UsageError(f"a graph brings its unlabelled nodes along, but {source.name!r} was given {named[0]}.")
+    _refuse_columns(source)
+    if source.name.partition(":")[0] == csbm.NAME:
+        return csbm.make_csbm(csbm.parse(source.name), source.name, source.metric)
+    return read_graph(_file(source.name, roots), source.metric)
 
 
 def _find(source: DataSource, roots: Sequence[Path]) -> Source:

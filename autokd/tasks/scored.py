@@ -13,7 +13,8 @@ from autokd.core.errors import DataError, UsageError
 from autokd.core.provenance import Provenance
 from autokd.core.settings import DataSource
 from autokd.core.task import Problem, Split, Task
-from autokd.tasks.load import find_source
+from autokd.tasks.graphs import labelled_nodes
+from autokd.tasks.load import find_source, is_graph, load_task
 from autokd.tasks.splits import Labelled, Source, complete, make_task, named, without_empty
 
 SPLITS = ("train", "valid", "test", "all")
@@ -49,10 +50,30 @@ def rows_to_score(
     """The rows of ``source`` on which a checkpoint for ``problem`` is scored; ``made`` is what it tells of its data.
 
     ``split`` None: all rows where the data have one split, else ``test``. ``seed`` None: that of ``made``, else 0; a
-    given one also carves from data of one split. Raises UsageError for a split that is not there, DataError for data
-    without a labelled row, and as ``find_source``.
+    given one also carves from data of one split. A graph brings all its splits along. Raises UsageError for a split
+    that is not there, DataError for data without a labelled row, and as ``find_source``.
     """
+    if is_graph(source):
+        return pick_nodes(load_task(source, seed=0), split, made, source.metric or "")
     return pick_rows(find_source(source), problem, split, seed, made, source.metric or "")
+
+
+def pick_nodes(task: Task, split: str | None = None, made: Provenance | None = None, metric: str = "") -> ToScore:
+    """The same of the nodes of a graph; ``split`` None: ``test``."""
+    chosen = split or "test"
+    _require_split(chosen)
+    rows = task.train.plus(task.valid).plus(task.test) if chosen == "all" else getattr(task, chosen)
+    is_own = made is not None and made.content == task.labelled_content
+    return ToScore(
+        task.name,
+        chosen,
+        labelled_nodes(rows, task.label_names),
+        labels=tuple(sorted(task.label_names)),
+        classes=task.label_names,
+        metric=metric,
+        metrics=(*((made.metric,) if made else ()), task.metric),
+        notes=_trained_on(len(task.train) if is_own and chosen in ("train", "all") else 0, len(rows)),
+    )
 
 
 def pick_rows(
@@ -64,8 +85,8 @@ def pick_rows(
     metric: str = "",
 ) -> ToScore:
     """The same of what a reader found."""
-    if split is not None and split not in SPLITS:
-        raise UsageError(f"a split is one of {', '.join(SPLITS)}, but got {split!r}.")
+    if split is not None:
+        _require_split(split)
     found = {name: part for name, full in source.splits.items() if len(part := without_empty(full))}
     if not found:
         raise DataError(" ".join([f"rows to be scored have labels, but {source.name!r} has none.", *source.notes]))
@@ -83,6 +104,11 @@ def pick_rows(
         metrics=(*learnt, *own) if study else (*own, *learnt),
         notes=(*source.notes, *empty, *picked.notes, *_seen(picked, study, made)),
     )
+
+
+def _require_split(split: str) -> None:
+    if split not in SPLITS:
+        raise UsageError(f"a split is one of {', '.join(SPLITS)}, but got {split!r}.")
 
 
 def _picked(
@@ -138,20 +164,27 @@ def _study_task(source: Source, problem: Problem, made: Provenance | None) -> Ta
     return task if task.labelled_content == made.content else None
 
 
-def _seen(picked: ToScore, study: Task | None, made: Provenance | None) -> list[str]:
+def _seen(picked: ToScore, study: Task | None, made: Provenance | None) -> tuple[str, ...]:
     """What is to be said of rows that the checkpoint was trained on."""
     if study is None:
         if picked.seed is None:
-            return []
+            return ()
         trained = f"trained from others ({made.data!r}, seed {made.seed})" if made else "trained from unknown data"
-        return [f"the checkpoint was {trained}: it may have seen some of these rows."]
+        return (f"the checkpoint was {trained}: it may have seen some of these rows.",)
     assert made is not None
     known = _texts(study.train)
     n_seen = sum(texts in known for texts in picked.rows.texts)
-    if not n_seen or (picked.split == "train" and picked.seed in (None, made.seed)):
-        return ["the checkpoint was trained on these very rows."] if n_seen else []
+    if n_seen and picked.split == "train" and picked.seed in (None, made.seed):
+        return _trained_on(len(picked.rows), len(picked.rows))
     how = f" (its study carved by seed {made.seed})" if picked.seed not in (None, made.seed) else ""
-    return [f"{n_seen:,} of these {len(picked.rows):,} rows are among those the checkpoint was trained on{how}."]
+    return _trained_on(n_seen, len(picked.rows), how)
+
+
+def _trained_on(n_seen: int, n_rows: int, how: str = "") -> tuple[str, ...]:
+    if n_seen == n_rows:
+        return ("the checkpoint was trained on these very rows.",)
+    told = f"{n_seen:,} of these {n_rows:,} rows are among those the checkpoint was trained on{how}."
+    return (told,) if n_seen else ()
 
 
 def _texts(split: Split) -> set[tuple[str, str]]:

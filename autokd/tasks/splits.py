@@ -11,12 +11,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from autokd.core.errors import DataError, UsageError
 from autokd.core.seeds import Seeds
-from autokd.core.task import Problem, Split, Task
+from autokd.core.task import DataKind, Problem, Split, Task
 from autokd.measure.metrics import find_metric
 
 MOST_HELD_OUT = 2000  # enough for an interval of +-2 points; more would slow every evaluation of a search
@@ -28,7 +29,12 @@ _MOST_LISTED = 10
 
 @dataclass(frozen=True)
 class Labelled:
-    """Rows as they were found: texts, and labels still as text. ``text_b`` is None for single sentences."""
+    """Rows as they were found: texts, and labels still as text. ``text_b`` is None for single sentences.
+
+    Rows of another ``kind`` (nodes of a graph) come as a subclass.
+    """
+
+    kind: ClassVar[DataKind] = "text"
 
     text_a: tuple[str, ...]
     text_b: tuple[str, ...] | None
@@ -47,6 +53,10 @@ class Labelled:
         """Only these rows, in this order."""
         text_b = None if self.text_b is None else tuple(self.text_b[i] for i in rows)
         return Labelled(tuple(self.text_a[i] for i in rows), text_b, tuple(self.labels[i] for i in rows))
+
+    def typed(self, labels: Sequence[int] | Sequence[float]) -> Split:
+        """The rows with these labels instead: class ids or values."""
+        return Split(self.text_a, self.text_b, tuple(labels))
 
 
 @dataclass(frozen=True)
@@ -224,7 +234,7 @@ def with_values(name: str, part: Labelled) -> Split:
     wrong = [label for label, value in zip(part.labels, values, strict=True) if value is None]
     if wrong:
         raise DataError(f"labels of a regression task must be finite numbers, but {name!r} has {wrong[0]!r}.")
-    return Split(part.text_a, part.text_b, tuple(value for value in values if value is not None))
+    return part.typed([value for value in values if value is not None])
 
 
 def usual_metric(problem: Problem, train: Labelled) -> str:

@@ -10,7 +10,7 @@ import torch
 from autokd.contracts import Context, Rows, Slot
 from autokd.core.seeds import Seeds
 from autokd.core.task import Split, Task
-from autokd.engine.tokens import encode
+from autokd.engine.rows import encode
 from autokd.models.tiny import tiny_slot, tiny_tokenizer
 from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
 
@@ -38,7 +38,7 @@ def tiny_context(
     other need two names. ``reports`` gathers what is reported.
     """
     tokenizer = root / "tokenizer"
-    if not (tokenizer / "tokenizer.json").exists():
+    if task.kind == "text" and not (tokenizer / "tokenizer.json").exists():
         tiny_tokenizer([*task.train.text_a, *(task.train.text_b or ())], tokenizer)
     gathered = [] if reports is None else reports
 

@@ -13,6 +13,7 @@ from autokd.core.job import Job, JobKind, TrialSpec
 from autokd.core.task import Split, Task
 from autokd.models.tiny import tiny_checkpoint
 from autokd.pipeline import Pipeline
+from autokd.tasks.csbm import BlockModel, make_csbm
 from autokd.tasks.frozen import freeze
 
 _WORDS = {
@@ -64,6 +65,12 @@ def tiny_regression(n_train: int = 48, n_valid: int = 24, n_test: int = 24) -> T
         problem="regression",
         metric="pearson",
     )
+
+
+def tiny_graph(n: int = 80, seed: int = 0) -> Task:
+    """Nodes of two classes in a small graph of a block model, told by their features and by their neighbours."""
+    model = BlockModel(n=n, degree=6, features=20, edge_signal=2.0, feature_signal=60.0, seed=seed)
+    return make_csbm(model, "tiny-graph")
 
 
 def tiny_texts() -> list[str]:

@@ -64,8 +64,8 @@ def test_a_checkpoint_that_differs_from_its_network_is_refused(
         tensors["classifier.bias"] = tensors["classifier.bias"] + 0.5
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
-    save_pretrained = gate.save_pretrained
-    monkeypatch.setattr(gate, "save_pretrained", save_damaged)
+    save_pretrained = gate.save_checkpoint
+    monkeypatch.setattr(gate, "save_checkpoint", save_damaged)
     with pytest.raises(TrainingError, match=r"differ by 0\.5"):
         gate.admit(tiny_slot(seed=1, tokenizer=tokenizer), tmp_path / "checkpoint", task, rows)
 

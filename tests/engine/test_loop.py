@@ -246,3 +246,11 @@ def test_terms_that_read_a_teacher_need_one(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(SpecError, match=field):
         replace(OPTIONS, **{field: value})
+
+
+def test_very_many_epochs_are_scored_twenty_times(tmp_path: Path) -> None:
+    told: list[int] = []
+    ctx = context(tmp_path, report=lambda step, score: told.append(step))
+    options = LoopOptions(epochs=90, batch_size=40)
+    train(build(tiny_slot(seed=3)), [LabelTerm()], Adam(), options, ctx, ROWS, score=lambda model: 0.0)
+    assert told == list(range(5, 91, 5))

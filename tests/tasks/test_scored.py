@@ -10,8 +10,10 @@ import pytest
 from autokd.core.errors import DataError, UsageError
 from autokd.core.provenance import Provenance
 from autokd.core.task import without_labels
-from autokd.tasks.scored import ToScore, pick_rows
+from autokd.tasks.graphs import LabelledNodes
+from autokd.tasks.scored import ToScore, pick_nodes, pick_rows
 from autokd.tasks.splits import Labelled, Source, make_task
+from autokd.testing.tiny import tiny_graph
 
 
 def rows(n: int, start: int = 0, labels: tuple[str, ...] = ("no", "yes")) -> Labelled:
@@ -139,3 +141,23 @@ def test_provenance_survives_its_json_and_nothing_else_does() -> None:
     assert Provenance.from_json(made.to_json()) == made
     for wrong in (None, 3, {}, {"seed": "0"}, {**made.to_json(), "content": 5}):
         assert Provenance.from_json(wrong) is None
+
+
+def test_of_a_graph_the_test_nodes_are_scored_and_own_ones_are_told() -> None:
+    task = tiny_graph()
+    made = Provenance.of(task)
+    assert made is not None
+    found = pick_nodes(task)
+    assert isinstance(found.rows, LabelledNodes)
+    assert (found.split, found.seed, found.metrics, found.notes) == ("test", None, ("accuracy",), ())
+    assert found.rows.typed([int(label) for label in found.rows.labels]) == task.test
+    assert found.labels == found.classes == task.label_names
+    n_train, n_rows = len(task.train), len(task.train) + len(task.valid) + len(task.test)
+    notes = [pick_nodes(task, split, made).notes for split in ("valid", "train", "all")]
+    assert notes[:2] == [(), ("the checkpoint was trained on these very rows.",)]
+    assert notes[2] == (f"{n_train} of these {n_rows} rows are among those the checkpoint was trained on.",)
+    assert pick_nodes(task, "train", replace(made, content="other")).notes == ()
+    assert pick_nodes(task, made=replace(made, metric="macro_f1")).metrics == ("macro_f1", "accuracy")
+    assert pick_nodes(task, metric="macro_f1").metric == "macro_f1"
+    with pytest.raises(UsageError, match="a split is one of train, valid, test, all"):
+        pick_nodes(task, "dev")

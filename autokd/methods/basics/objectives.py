@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from autokd.contracts import Batch, Context, Dropout, Facts, LossTerm, Models, Outputs, Sizes
+from autokd.contracts import ANY_DATA, Batch, Context, Dropout, Facts, LossTerm, Models, Outputs, Sizes
 from autokd.core.errors import SpecError
 from autokd.engine import losses
 from autokd.methods.basics import checks
@@ -32,7 +32,7 @@ class Labels:
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts()
+    facts: ClassVar[Facts] = Facts(data=ANY_DATA)
 
     weight: float = 1.0
 
@@ -116,7 +116,8 @@ class Logits:
 
     @property
     def facts(self) -> Facts:
-        return Facts(needs=_BOTH, forbids=frozenset() if self.form == "mse" else frozenset({"regression"}))
+        forbids = frozenset() if self.form == "mse" else frozenset({"regression"})
+        return Facts(needs=_BOTH, forbids=forbids, data=ANY_DATA)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
         """Raises SpecError for a form over classes on a regression task."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import torch
 
-from autokd.contracts import Facts, ParameterGroup
+from autokd.contracts import ANY_DATA, Facts, ParameterGroup
 from autokd.methods.basics import checks
 
 
@@ -28,7 +28,7 @@ class AdamW:
     kind: ClassVar[str] = "optimizer"
     source: ClassVar[str] = "1711.05101"
     version: ClassVar[int] = 1
-    facts: ClassVar[Facts] = Facts()
+    facts: ClassVar[Facts] = Facts(data=ANY_DATA)
 
     lr: float = 5e-5
     weight_decay: float = 0.01

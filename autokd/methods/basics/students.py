@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from autokd.contracts import BaseModel, Context, Cost, Facts, Models, Sizes
+from autokd.contracts import ANY_DATA, BaseModel, Context, Cost, Facts, Models, Sizes
 from autokd.core.errors import SpecError
 from autokd.methods.basics import checks
 from autokd.models.elastic import shape_of, spread, take_layers
@@ -126,7 +126,10 @@ class Rewind:
     version: ClassVar[int] = 1
     shared: ClassVar[bool] = False
     facts: ClassVar[Facts] = Facts(
-        needs=frozenset({"student_init"}), gives=frozenset({"student"}), drops=frozenset({"trained_student"})
+        needs=frozenset({"student_init"}),
+        gives=frozenset({"student"}),
+        drops=frozenset({"trained_student"}),
+        data=ANY_DATA,
     )
 
     def run(self, models: Models, ctx: Context) -> Models:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from torch import nn
 
 from autokd.contracts import (
+    ANY_DATA,
     TRAINING_FACTOR,
     BaseModel,
     BatchTransformer,
@@ -151,7 +152,7 @@ class Distil:
     source: ClassVar[str] = "1503.02531"
     version: ClassVar[int] = 1
     shared: ClassVar[bool] = False
-    facts: ClassVar[Facts] = Facts(needs=frozenset({"student"}), gives=frozenset({"trained_student"}))
+    facts: ClassVar[Facts] = Facts(needs=frozenset({"student"}), gives=frozenset({"trained_student"}), data=ANY_DATA)
 
     objectives: tuple[Objective, ...] = (Logits(),)
     hooks: tuple[Hook, ...] = ()
