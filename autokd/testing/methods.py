@@ -32,12 +32,12 @@ from autokd.contracts import (
     TextAugmenter,
 )
 from autokd.core.errors import Paused
-from autokd.core.shape import EncoderShape, LayerShape
+from autokd.core.shape import EncoderShape, LayerShape, graph_shape
 from autokd.core.task import Task
 from autokd.methods.basics import Distil, FineTuneTeacher, TruncateLayers
 from autokd.models.slots import content_of, shape_of_slot
 from autokd.testing.context import tiny_context
-from autokd.testing.tiny import tiny_task
+from autokd.testing.tiny import tiny_graph, tiny_task
 
 CARD = ("What:", "Equation:", "Symbols:", "Source:", "Differences:")
 
@@ -56,11 +56,12 @@ STUDENT = (TEACHER, TruncateLayers(keep=1))
 
 @dataclass(frozen=True)
 class Case:
-    """A method as the kit runs it: with small settings, after ``before``, on ``task``."""
+    """A method as the kit runs it: with small settings, after ``before``, on ``task``; forecast for ``sizes``."""
 
     method: Method
     before: tuple[Stage, ...] = STUDENT
     task: Task = field(default_factory=tiny_task)
+    sizes: Sizes = field(default_factory=lambda: kit_sizes())
 
     @property
     def stage(self) -> Stage:
@@ -110,7 +111,7 @@ def check_json(method: Method) -> None:
 
 def check_cost(case: Case) -> None:
     """A forecast that is finite, not negative, the same twice, and grows with the rows for stages that read them."""
-    sizes = kit_sizes()
+    sizes = case.sizes
     once, again = case.stage.cost(sizes), case.stage.cost(sizes)
     assert once == again, "a cost depends on the sizes alone"
     cost, after = once
@@ -126,6 +127,13 @@ def kit_sizes() -> Sizes:
     teacher = EncoderShape(100, 64, 32, (LayerShape(4, 8, 64),) * 4, labels=2)
     student = teacher.with_layers(teacher.layers[:2])
     return Sizes(100, 12.0, teacher, student, student, teacher)
+
+
+def graph_case(method: Method, before: tuple[Stage, ...]) -> Case:
+    """A case on a small graph."""
+    teacher = graph_shape(20, 2, filled=20.0, hidden=16)
+    student = graph_shape(20, 2, filled=20.0, hidden=8)
+    return Case(method, before, tiny_graph(), Sizes(100, 6.0, teacher, student, student, teacher))
 
 
 def check_run(case: Case, root: Path) -> None:

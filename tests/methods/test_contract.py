@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autokd.build import address_of, all_methods
-from autokd.contracts import Context, Cost, Facts, Models, Sizes
+from autokd.contracts import ANY_DATA, Context, Cost, Facts, Models, OptimizerMethod, Sizes
 from autokd.methods.adashift import AdaShift
 from autokd.methods.basics import (
     AdamW,
@@ -27,19 +27,23 @@ from autokd.methods.basics import (
     WordSwap,
 )
 from autokd.methods.distiller import PKD, BackTranslation, ContextualSubstitution, Cosine, HiddenCE
+from autokd.methods.graph import GcnStudent, MlpStudent, TrainTeacher
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
 from autokd.methods.platon import Platon, StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
 from autokd.methods.ted import FilteredHidden, LearnFilters, ProjectedHidden
+from autokd.methods.thanos import BanditSampler, Thanos, Uniform
 from autokd.space.library import shipped_spaces
 from autokd.space.space import Space
-from autokd.testing.methods import STUDENT, TEACHER, Case, check_all, check_cost, check_declared, check_run
+from autokd.testing.methods import STUDENT, TEACHER, Case, check_all, check_cost, check_declared, check_run, graph_case
 
 METHODS = {address_of(cls): cls for cls in all_methods()}
 
 # How each method is run in the contract kit: small, and after the stages that it needs. A new method adds a line.
 SHORT = Distil(epochs=1, batch_size=16)
+GRAPH_TEACHER = TrainTeacher(hidden=16, epochs=3)
+GRAPH_STUDENT = (GRAPH_TEACHER, GcnStudent(hidden=8))
 
 CASES = {
     "adashift:AdaShift": Case(AdaShift(lr=1e-3, keep=2)),
@@ -60,6 +64,9 @@ CASES = {
     "distiller:Cosine": Case(Cosine(layers="emd")),
     "distiller:HiddenCE": Case(HiddenCE()),
     "distiller:PKD": Case(PKD(layers="last")),
+    "graph:GcnStudent": graph_case(GcnStudent(hidden=8, residual=True), before=(GRAPH_TEACHER,)),
+    "graph:MlpStudent": graph_case(MlpStudent(hidden=8, activation="tanh"), before=(GRAPH_TEACHER,)),
+    "graph:TrainTeacher": graph_case(TrainTeacher(hidden=16, epochs=4), before=()),
     "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
     "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
     "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),
@@ -68,6 +75,9 @@ CASES = {
     "ted:FilteredHidden": Case(FilteredHidden(), before=(*STUDENT, SHORT, LearnFilters(epochs=1))),
     "ted:LearnFilters": Case(LearnFilters(epochs=2, batch_size=8), before=(*STUDENT, SHORT)),
     "ted:ProjectedHidden": Case(ProjectedHidden()),
+    "thanos:BanditSampler": graph_case(BanditSampler(k=2), GRAPH_STUDENT),
+    "thanos:Thanos": graph_case(Thanos(k=2, restart=4), GRAPH_STUDENT),
+    "thanos:Uniform": graph_case(Uniform(k=2), GRAPH_STUDENT),
 }
 
 
@@ -76,6 +86,12 @@ def test_contract(use: str, tmp_path: Path) -> None:
     assert use in CASES, f"{use} has no case here"
     assert type(CASES[use].method) is METHODS[use]
     check_all(CASES[use], tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", [AdamW(lr=1e-3), AdaShift(lr=1e-3, keep=2)], ids=["adamw", "adashift"])
+def test_optimizers_work_on_graphs_too(optimizer: OptimizerMethod, tmp_path: Path) -> None:
+    assert optimizer.facts.data == ANY_DATA
+    check_run(graph_case(optimizer, GRAPH_STUDENT), tmp_path)
 
 
 def test_every_case_is_of_a_method() -> None:

@@ -12,7 +12,7 @@ from autokd import build
 from autokd.contracts import Models, Sizes, TextModel
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
-from autokd.core.shape import EncoderShape, LayerShape
+from autokd.core.shape import EncoderShape, LayerShape, graph_shape
 from autokd.core.task import Task
 from autokd.pipeline import Pipeline
 from autokd.space import Space, find_space, shipped_spaces
@@ -20,7 +20,12 @@ from autokd.testing.context import tiny_context
 from autokd.testing.tiny import tiny_regression, tiny_task
 
 NAMES = [path.stem for path in shipped_spaces()]
-CLASSES = frozenset({"text", "classification"})
+GRAPHS = ["graph"]
+TEXTS = [name for name in NAMES if name not in GRAPHS]
+
+
+def facts_of(name: str, problem: str = "classification") -> frozenset[str]:
+    return frozenset({"graph" if name in GRAPHS else "text", problem})
 
 
 def load(name: str) -> Space:
@@ -57,11 +62,11 @@ def test_every_option_makes_a_pipeline_that_comes_back(name: str) -> None:
     space = load(name)
     for hole, option, params in space.examples():
         pipeline = Pipeline.from_json(space.decode(params))
-        pipeline.check(CLASSES)
+        pipeline.check(facts_of(name))
         assert space.encode(pipeline.to_json(), build.defaults) == params, (hole, option)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TEXTS)
 @pytest.mark.parametrize("depth", [6, 12])
 def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: str, depth: int) -> None:
     space = load(name)
@@ -79,11 +84,23 @@ def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: s
         assert sizes.student.macs(20) < teacher.macs(20)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TEXTS)
 def test_regression_has_pipelines(name: str) -> None:
     space = load(name)
     params = space.sample(lambda hole: "mse" if hole.name == "logits" else _first(hole))
-    Pipeline.from_json(space.decode(params)).check(frozenset({"text", "regression"}))
+    Pipeline.from_json(space.decode(params)).check(facts_of(name, "regression"))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_students_on_graphs_are_smaller_than_their_teachers(name: str) -> None:
+    space = load(name)
+    for _, _, params in space.examples():
+        pipeline = Pipeline.from_json(space.decode(params))
+        cost, sizes = pipeline.forecast(Sizes(140, 4.9, graph_shape(1433, 7, filled=18.0, stages=1), unlabelled=2500))
+        assert cost.known
+        assert sizes.student is not None
+        assert 0 < sizes.student.params() < sizes.teacher.params()
+        assert 0 < sizes.student.macs(4.9) < sizes.teacher.macs(4.9)
 
 
 def test_every_method_stands_in_a_space() -> None:
@@ -106,7 +123,7 @@ def test_full_has_the_methods_of_the_other_text_spaces() -> None:
 def test_most_draws_of_the_full_space_are_legal_and_all_come_back() -> None:
     space = load("full")
     pipelines = drawn(space, 300)
-    assert sum(is_legal(pipeline, CLASSES) for pipeline in pipelines) >= 0.8 * 300
+    assert sum(is_legal(pipeline, facts_of("full")) for pipeline in pipelines) >= 0.8 * 300
     # Numbers have one form of logits, and one in a trial student's distillation.
     assert sum(is_legal(pipeline, frozenset({"text", "regression"})) for pipeline in pipelines) >= 0.25 * 300
     for pipeline in pipelines[:100]:
