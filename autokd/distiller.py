@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from autokd.core.address import load_files
 from autokd.core.canonical import digest
-from autokd.core.errors import TrainingError
+from autokd.core.errors import TrainingError, UsageError
 from autokd.core.job import Job, JobKind, Outcome, Progress, TrialSpec
 from autokd.core.task import Task
+from autokd.deploy.folders import kind_of
 from autokd.engine.precision import best_precision
 from autokd.models.assets import Asset, copy_asset, find_model
 from autokd.models.bases import describe, readable_length
@@ -46,7 +47,9 @@ class Student:
     macs: float
 
     def model(self) -> PreTrainedModel:
-        """The student as a transformers model, in evaluation mode."""
+        """The student as a transformers model, in evaluation mode. Raises UsageError for one that reads a graph."""
+        if kind_of(self.checkpoint) == "graph":
+            raise UsageError("a graph network is no transformers model: open it with open_graph_runtime(checkpoint).")
         from transformers import AutoModelForSequenceClassification
 
         import autokd.auto  # noqa: F401 - registers shapes that plain transformers cannot load

@@ -12,22 +12,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from autokd.contracts import BaseModel, Sizes, TextModel
+from autokd import build
+from autokd.contracts import GRAPH, BaseModel, Facts, Sizes, StartsFresh, TextModel
 from autokd.core.canonical import Json, canonical
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.settings import DataSource
-from autokd.core.shape import EncoderShape
-from autokd.core.task import Problem, Task
+from autokd.core.shape import EncoderShape, graph_shape
+from autokd.core.task import DataKind, Problem, Task
+from autokd.engine.nodes import start_shape
+from autokd.engine.rows import encode
 from autokd.measure.cost import count_parameters
 from autokd.models.assets import find_model
 from autokd.models.bases import base_shape, describe
-from autokd.models.encoder import Encoder
+from autokd.models.slots import network_of
 from autokd.models.text_models import find_asset, text_model
 from autokd.pipeline import Pipeline, task_facts
 from autokd.space import Space, find_space
 from autokd.tasks.load import load_task
 
+DEGREE = 10.0
+_NODES = graph_shape(1000, 2, filled=100.0, stages=1)
 ROWS, LENGTH, CLASSES = 10_000, 64, 2  # the data set that a space is judged for where none is named
 STARTS = 4  # random pipelines that the search for the cheapest and the dearest begins with
 TRIES = 20  # random pipelines with one option, before that option is called masked
@@ -86,7 +91,7 @@ def survey(name_or_path: str, source: DataSource | None = None, teacher: str = "
     starts = _starts(judge, rng)
     return Survey(
         name=space.name,
-        judged_for=f"{'sentences' if task is None else task.name}, {judge.n_rows:,} rows of {LENGTH} tokens",
+        judged_for=_judged_for(judge),
         n_parameters=len(space.holes),
         size=space.size(),
         uses=tuple(sorted(space.uses())),
@@ -94,6 +99,18 @@ def survey(name_or_path: str, source: DataSource | None = None, teacher: str = "
         cheapest=judge.extreme(starts, sign=1.0),
         dearest=judge.extreme(starts, sign=-1.0),
     )
+
+
+def _judged_for(judge: _Judge) -> str:
+    if judge.kind == "graph":
+        name = "a graph" if judge.task is None else judge.task.name
+        return f"{name}, {judge.n_rows:,} training nodes that read {judge.length:.1f} nodes each"
+    return f"{'sentences' if judge.task is None else judge.task.name}, {judge.n_rows:,} rows of {LENGTH} tokens"
+
+
+def _is_for_graphs(cls: type) -> bool:
+    facts = getattr(cls, "facts", None)
+    return isinstance(facts, Facts) and facts.data == GRAPH
 
 
 def _starts(judge: _Judge, rng: np.random.Generator) -> list[dict[str, Any]]:
@@ -110,13 +127,14 @@ class _Forecast:
     pipeline: Pipeline
     training_macs: float
     student: EncoderShape | None
+    length: float
 
     def example(self) -> Example:
         if self.student is None:
             return Example(self.pipeline.to_json(), self.training_macs, None, None)
         with torch.device("meta"):  # counts parameters without holding them
-            params = count_parameters(Encoder(self.student))
-        return Example(self.pipeline.to_json(), self.training_macs, self.student.macs(LENGTH), float(params))
+            params = count_parameters(network_of(self.student))
+        return Example(self.pipeline.to_json(), self.training_macs, self.student.macs(self.length), float(params))
 
 
 class _Judge:
@@ -209,19 +227,37 @@ class _Judge:
 
     def _forecast(self, pipeline: Pipeline) -> _Forecast:
         bases = {name: self._base(name) for name in pipeline.base_models()}
-        if not bases:
-            raise SpecError("a pipeline must begin with a pretrained model, but this one names none.")
+        if not bases and not isinstance(pipeline.stages[0], StartsFresh):
+            raise SpecError(
+                "a pipeline must begin with a pretrained model or train its teacher, but this one does neither."
+            )
         pipeline.check(self._facts, {name: base for name, (base, _) in bases.items()})
         shapes = {name: shape for name, (_, shape) in bases.items()}
         tuned = frozenset(name for name, (base, _) in bases.items() if base.is_tuned)
         assets = {name: self._text_model(name, kind) for name, kind in pipeline.assets().items()}
-        sizes = Sizes(self.n_rows, LENGTH, next(iter(shapes.values())), bases=shapes, tuned=tuned, assets=assets)
+        start = next(iter(shapes.values()), None) or (_NODES if self.task is None else start_shape(self.task))
+        sizes = Sizes(self.n_rows, self.length, start, bases=shapes, tuned=tuned, assets=assets)
         cost, after = pipeline.forecast(sizes)
-        return _Forecast(pipeline, cost.macs, after.student)
+        return _Forecast(pipeline, cost.macs, after.student, self.length)
 
     @cached_property
     def _facts(self) -> frozenset[str]:
-        return frozenset({"text", "classification"}) if self.task is None else task_facts(self.task)
+        return frozenset({self.kind, "classification"}) if self.task is None else task_facts(self.task)
+
+    @cached_property
+    def kind(self) -> DataKind:
+        """The kind of data that pipelines are judged for: the task's, or what the space's own stages work on."""
+        if self.task is not None:
+            return self.task.kind
+        methods = [build.method_class(use) for use in self.space.uses()]
+        return "graph" if any(map(_is_for_graphs, methods)) else "text"
+
+    @cached_property
+    def length(self) -> float:
+        """What a row's cost grows with: tokens, or the nodes that a node reads."""
+        if self.kind == "text":
+            return LENGTH
+        return DEGREE if self.task is None else float(encode(self.task.train, "", 1, self.task.problem).extents.mean())
 
     @property
     def n_rows(self) -> int:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from autokd.core.errors import SpecError
+from autokd.core.settings import DataSource
 from autokd.models.tiny_text import tiny_masked_lm
 from autokd.survey import survey
 from tests.workplace import SPACE
@@ -66,3 +67,15 @@ def test_models_that_methods_read_are_masked_once_and_others_are_forecast(workpl
     assert set(said) == {("policy", "back"), ("lm", "nobody/one"), ("lm", "nobody/two"), ("lm", "nobody/three")}
     assert all("no model 'nobody/" in reason for reason in said.values())
     assert found.dearest.pipeline["stages"][2]["augmenters"][0]["model"] == str(masked)
+
+
+def test_a_space_for_graphs_is_judged_for_one() -> None:
+    found = survey("graph")
+    assert found.masked == ()
+    assert "training nodes" in found.judged_for
+    assert "graph:TrainTeacher" in found.uses
+    assert found.cheapest.macs is not None
+    on_a_graph = survey("graph", DataSource("csbm:n=60"))
+    assert on_a_graph.judged_for.startswith("csbm:n=60, 18 training nodes")
+    with pytest.raises(SpecError, match="works on data of the kind graph"):
+        survey("graph", DataSource("pydocs"))

@@ -12,6 +12,7 @@ from autokd.cli.suggest import Choice
 from autokd.report.quantities import size
 
 _HOW_TO_LOAD = {
+    "graph": "autokd.deploy.graph_runtime.open_graph_runtime(Path({folder!r}))",
     "hf": 'transformers.pipeline("text-classification", {folder!r})',
     "onnx": "onnxruntime.InferenceSession({file!r}), AutoTokenizer.from_pretrained({folder!r})",
 }
@@ -61,6 +62,7 @@ def export(
 
     found = read_result(storage, study, artifacts)
     shipped = find_checkpoint(found, trial)
+    from autokd.deploy.folders import kind_of
     from autokd.study.exporting import export_trial
 
     made = export_trial(found, shipped, output, form, trust_remote_code=trust_remote_code)
@@ -78,5 +80,5 @@ def export(
         )
     click.echo(f"{made.folder}  {form}, {size(made.size_bytes)}")
     click.echo(f"logits differ from the study's checkpoint by at most {made.worst_difference:.2g}")
-    told = _HOW_TO_LOAD["hf" if form == "hf" else "onnx"]
+    told = _HOW_TO_LOAD["onnx" if form != "hf" else kind_of(made.folder)]
     click.echo("load it with " + told.format(folder=str(made.folder), file=str(made.folder / "model.onnx")))

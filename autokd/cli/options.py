@@ -97,7 +97,12 @@ def labelled_data(command: Command) -> Command:
             "--metric", metavar="NAME", help="What to maximise, or FILE.py:FUNCTION. [default: the task's own]"
         ),
         data_dir,
-        click.option("--dataset", required=True, metavar="NAME", help="A file, folder, hub id, GLUE name, or pydocs."),
+        click.option(
+            "--dataset",
+            required=True,
+            metavar="NAME",
+            help="A file (texts, or a graph), folder, hub id, GLUE name, pydocs.",
+        ),
     ):
         command = option(command)
     return command

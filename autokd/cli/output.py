@@ -86,7 +86,8 @@ def _scores(point: Point) -> list[str]:
 
 
 def _latency_of(settings: StudySettings) -> str:
-    return f"{LatencySpec.parse(settings.latency).text} ({settings.latency_length} tokens)"
+    unit = "the whole graph" if settings.kind == "graph" else f"{settings.latency_length} tokens"
+    return f"{LatencySpec.parse(settings.latency).text} ({unit})"
 
 
 def _name(point: Point) -> str:

@@ -47,8 +47,8 @@ _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 )
 @click.option(
     "--space",
-    default="full",
-    show_default=True,
+    default="auto",
+    show_default="auto: full, graph for a graph",
     shell_complete=space_items,
     help="A space that ships with autokd, or a YAML file.",
 )

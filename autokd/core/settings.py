@@ -39,6 +39,8 @@ class StudySettings:
     ``space_text`` is the YAML as it was on the first day; ``teachers`` are resolved names (never ``auto``) and
     ``assets`` maps each of them to its folder under the study's files. ``task`` is the folder of the frozen task.
     ``constraints`` are texts such as ``"params<=15e6"``.
+    ``kind`` is what the task's rows are (``text``, ``graph``); the cost of a row grows with its tokens, or with the
+    nodes that a node reads, of which ``median_length`` and ``mean_length`` tell.
     ``latency`` is the text of the LatencySpec (empty: the default one), ``latency_length`` its length in tokens.
     """
 
@@ -54,10 +56,11 @@ class StudySettings:
     budget: str
     objectives: tuple[str, ...] = ("score", "macs")
     constraints: tuple[str, ...] = ()
+    kind: str = "text"
     latency: str = ""
     latency_length: int = 0
     max_length: int = 128
-    median_length: int = 64
+    median_length: float = 64
     mean_length: float = 64.0
     train_rows: int = 0
     unlabelled_rows: int = 0

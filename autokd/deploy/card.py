@@ -14,7 +14,18 @@ from huggingface_hub import EvalResult, ModelCardData
 CARD_FILE = "README.md"
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-!|~$:@])")
 
+_TASKS = {"text": "text-classification", "graph": "graph-ml"}  # as the hub names them
+
 _LOAD = {
+    "graph": """from pathlib import Path
+
+import autokd
+from autokd.deploy.graph_runtime import open_graph_runtime
+from autokd.engine.nodes import node_rows
+
+task = autokd.load_task(autokd.DataSource("path/to/graph.npz"), seed=0)
+logits = open_graph_runtime(Path("path/to/this/folder")).logits(node_rows(task.test))
+""",
     "torch": """from transformers import pipeline
 
 classify = pipeline("text-classification", model="path/to/this/folder")
@@ -73,6 +84,7 @@ class CardFacts:
     max_length: int = 128
     n_train: int = 0
     n_seeds: int = 1
+    kind: str = "text"  # what it reads: texts, or nodes of a graph
     needs_autokd: bool = False  # whether only ``import autokd.auto`` makes transformers load the shape
     forms: tuple[CardForm, ...] = ()
     notes: tuple[str, ...] = field(default=())
@@ -119,7 +131,7 @@ def _header(facts: CardFacts) -> str:
     if score == score:
         results.append(
             EvalResult(
-                task_type="text-classification",
+                task_type=_TASKS[facts.kind],
                 dataset_type=_line(facts.data),
                 dataset_name=_line(facts.data),
                 dataset_split="validation" if facts.test_score is None else "test",
@@ -128,8 +140,8 @@ def _header(facts: CardFacts) -> str:
             )
         )
     data = ModelCardData(
-        library_name="transformers",
-        pipeline_tag="text-classification",
+        library_name="transformers" if facts.kind == "text" else "autokd",
+        pipeline_tag=_TASKS[facts.kind],
         tags=["autokd", "knowledge-distillation"],
         metrics=[_line(facts.metric)],
         model_name=_line(facts.name),
@@ -149,6 +161,7 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
 
 def _opening(facts: CardFacts) -> str:
     what = "a text classifier" if facts.label_names else "a text regressor"
+    what = "a classifier of a graph's nodes" if facts.kind == "graph" else what
     said = f"{what}, distilled from {escape(facts.teacher)} on {escape(facts.data)}"
     rows = f" ({facts.n_train:,} training rows)" if facts.n_train else ""
     labels = f" Labels: {', '.join(map(escape, facts.label_names))}." if facts.label_names else ""
@@ -190,7 +203,8 @@ def _forms(facts: CardFacts) -> list[str]:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if facts.latency:
-        lines += ["", f"Latency: {escape(facts.latency)}; tokenisation apart, timed in turns with the teacher."]
+        told = "tokenisation apart" if facts.kind == "text" else "a call passes over the whole graph"
+        lines += ["", f"Latency: {escape(facts.latency)}; {told}, timed in turns with the teacher."]
     if facts.teacher_latency_ms is not None:
         lines.append(f"The teacher takes {facts.teacher_latency_ms:.2f} ms.")
     return lines
@@ -205,6 +219,8 @@ def _shown(runtime: str, facts: CardFacts) -> str:
 
 
 def _loading(facts: CardFacts) -> list[str]:
+    if facts.kind == "graph":
+        return ["```python", _shown("graph", facts) + "```"]
     needed = "import autokd.auto  # makes this shape known to transformers\n" if facts.needs_autokd else ""
     lines = ["```python", needed + _shown("torch", facts) + "```"]
     if any(form.runtime.startswith("onnx") for form in facts.forms):
@@ -233,9 +249,14 @@ def _short(value: Any) -> str:
 
 
 def _limits(facts: CardFacts) -> list[str]:
+    reads = f"- It reads {facts.max_length} tokens of a text, as it was trained: cut longer ones, as above."
+    others = "- Its scores are those of one data set; on texts of another kind, language or time they may be far lower."
+    if facts.kind == "graph":
+        reads = "- It reads nodes with the features it was trained on, and the graph is not part of this folder."
+        others = "- Its scores are those of one graph, whose every node it saw without label while it was trained."
     lines = [
-        f"- It reads {facts.max_length} tokens of a text, as it was trained: cut longer ones, as above.",
-        "- Its scores are those of one data set; on texts of another kind, language or time they may be far lower.",
+        reads,
+        others,
         "- It repeats what its teacher and its training data get wrong, unfair associations among it.",
     ]
     return [*lines, *(f"- {escape(note)}" for note in facts.notes)]

@@ -118,6 +118,19 @@ def environment(result: StudyResult) -> dict[str, str]:
     return {name: ", ".join(values) for name, values in seen.items()}
 
 
+def _unit(s: StudySettings) -> str:
+    return " (a pass over the whole graph)" if s.kind == "graph" else f" ({s.latency_length} tokens)"
+
+
+def _row_length(s: StudySettings) -> dict[str, str]:
+    """What the multiply-accumulates of a row are counted for."""
+    if s.kind == "graph":
+        return {
+            "neighbours": f"{s.median_length:.2f} nodes a node reads in the mean, itself included; MACs are per node"
+        }
+    return {"tokens": f"at most {s.max_length}; median {s.median_length:g}, on which MACs are counted"}
+
+
 def settings_table(result: StudyResult) -> dict[str, str]:
     """What the study was asked for, resolved."""
     s = result.settings
@@ -131,8 +144,8 @@ def settings_table(result: StudyResult) -> dict[str, str]:
         "objectives": ", ".join(s.objectives),
         "constraints": ", ".join(s.constraints) or "none",
         "budget": s.budget,
-        "tokens": f"at most {s.max_length}; median {s.median_length}, on which MACs are counted",
-        **({"latency": f"{LatencySpec.parse(s.latency).text} ({s.latency_length} tokens)"} if s.latency_length else {}),
+        **_row_length(s),
+        **({"latency": LatencySpec.parse(s.latency).text + _unit(s)} if s.latency_length else {}),
         "precision": s.precision,
         "device": f"{s.device}, {s.workers} workers" + gpus,
         "runner": s.runner,

@@ -61,6 +61,11 @@ def measured_how(result: StudyResult) -> str:
     length = f"{tokens} tokens" if tokens else "its length"
     which = "" if isinstance(spec.length, int) or not tokens else f" ({_LENGTHS[spec.length]})"
     threads = "one CPU thread" if spec.threads == 1 else f"{spec.threads} CPU threads"
+    if result.settings.kind == "graph":
+        return (
+            f"A call is a pass of torch over the whole graph on {threads}; networks that read no neighbours pass over "
+            f"the {spec.batch} asked for. Students and teacher were called in turns, nothing else running."
+        )
     return (
         f"A call is {texts} of {length}{which} on {threads}; the teacher runs in {_RUNTIMES[spec.runtime]}. "
         "Each student's runtimes and the teacher were called in turns, after a warm-up and with nothing else of the "

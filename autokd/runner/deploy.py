@@ -28,6 +28,7 @@ from autokd.runner.prefix import prefix_values
 from autokd.runner.watch import Watch
 
 SECONDS = 12.0  # of timing four forms and the teacher
+GRAPH_SECONDS = 3.0  # of timing a graph network, which has one form, and the teacher
 
 
 def run_deploy(job: Job) -> Outcome:
@@ -39,7 +40,8 @@ def run_deploy(job: Job) -> Outcome:
     bench = Bench(job, Watch(Path(job.folder), job.deadline_seconds))
     values: dict[str, float] = {}
     students: dict[str, Runtime] = {}
-    notes = [onnx_missing(), *bench.teachers[1]]
+    on_graph = bench.workspace.task.kind == "graph"
+    notes = ["" if on_graph else onnx_missing(), *bench.teachers[1]]
     for runtime in _runtimes(bench):
         bench.watch.check()
         try:
@@ -54,7 +56,7 @@ def run_deploy(job: Job) -> Outcome:
             notes.append(f"{Path(job.folder).name}: no form for the runtime {runtime}: {told.splitlines()[0][:300]}")
             continue
         students[runtime] = student
-    timings = bench.timed(students, SECONDS)
+    timings = bench.timed(students, GRAPH_SECONDS if on_graph else SECONDS)
     for runtime in students:
         timing = timings[runtime]
         values |= {f"{runtime}/latency_ms": timing.median_ms, f"{runtime}/latency_p90_ms": timing.p90_ms}
@@ -87,7 +89,7 @@ def card_facts(bench: Bench, values: Mapping[str, float]) -> CardFacts:
         problem=task.problem,
         label_names=task.label_names,
         pipeline=spec.pipeline,
-        teacher=Pipeline.from_json(spec.pipeline).base_models()[0],
+        teacher=Pipeline.from_json(spec.pipeline).teacher,
         valid_score=values[f"{form}/valid_score"],
         test_score=test,
         test_low=low,
@@ -102,13 +104,19 @@ def card_facts(bench: Bench, values: Mapping[str, float]) -> CardFacts:
         max_length=spec.max_length,
         n_train=len(task.train),
         needs_autokd=is_own(checkpoint),
+        kind=task.kind,
         forms=tuple(_card_form(name, values) for name in RUNTIMES if f"{name}/latency_ms" in values),
         notes=task.notes,
     )
 
 
 def _runtimes(bench: Bench) -> list[str]:
-    """The runtimes to deploy for: bfloat16 only where the CPU computes in it, or the study asks for it."""
+    """The runtimes to deploy for: bfloat16 only where the CPU computes in it, or the study asks for it.
+
+    A graph network is what torch computes on the whole graph: it has no other form.
+    """
+    if bench.workspace.task.kind == "graph":
+        return ["torch"]
     slow = best_precision(torch.device("cpu")) != "bfloat16" and bench.spec.runtime != "torch-bf16"
     return [name for name in available_runtimes() if not (slow and name == "torch-bf16")]
 

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from autokd.contracts import Rows
+from autokd.core.graph import graph_of
 from autokd.core.latency import LatencySpec
 from autokd.core.paths import located
 from autokd.deploy.forms import add_int8, add_onnx, available_runtimes, folder_bytes, runtime_folder
 from autokd.deploy.gate import reloaded_logits, save_predictions
+from autokd.deploy.graph_runtime import GraphRuntime
 from autokd.deploy.runtimes import Between, Runtime, nothing, open_runtime
+from autokd.engine.nodes import node_graph
 from autokd.measure.metrics import find_metric
 from autokd.runner.tokenizers import tokenizer_folder
 from autokd.runner.workspace import Workspace
@@ -101,14 +104,18 @@ def read_trained(folder: Path) -> dict[str, Any] | None:
 
 
 def usable_tokenizer(folder: Path, trained: Mapping[str, Any], workspace: Workspace) -> str:
-    """The tokenizer that a trial's student shares with others, or the one beside its checkpoint where that is gone."""
+    """The tokenizer that a trial's student shares with others, or the one beside its checkpoint where that is gone.
+
+    Empty where it has none.
+    """
     usual = tokenizer_folder(trained["tokenizer"], workspace.spec.assets)
-    return usual if Path(usual).is_dir() else str(folder / "checkpoint")
+    return usual if not usual or Path(usual).is_dir() else str(folder / "checkpoint")
 
 
 def opened(folder: Path, runtime: str, threads: int, workspace: Workspace) -> Runtime:
-    """A folder of any form in a runtime."""
-    return open_runtime(runtime, folder, threads=threads, trust_remote_code=workspace.spec.trust_remote_code)
+    """A folder of any form in a runtime; a graph network on the task's graph."""
+    found = open_runtime(runtime, folder, threads=threads, trust_remote_code=workspace.spec.trust_remote_code)
+    return found.on(node_graph(graph_of(workspace.task))) if isinstance(found, GraphRuntime) else found
 
 
 def usable(runtime: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from transformers import AutoTokenizer
 
 from autokd.contracts import Slot
-from autokd.models.export import save_pretrained
 from autokd.models.folders import atomic_folder
+from autokd.models.graph_checkpoint import save_checkpoint
 from autokd.models.remote import is_trusted
-from autokd.models.slots import ENCODER, build
+from autokd.models.slots import ENCODER, GRAPH, build
 from autokd.runner.workspace import Workspace
 
 
@@ -19,8 +19,8 @@ def teacher_checkpoint(workspace: Workspace, teacher: Slot) -> Path:
     folder = Path(workspace.spec.cache) / "teachers" / teacher.content / "checkpoint"
     if not (folder / "config.json").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if teacher.builder == ENCODER:
-            save_pretrained(teacher, folder, workspace.task.label_names, workspace.task.problem)
+        if teacher.builder in (ENCODER, GRAPH):
+            save_checkpoint(teacher, folder, workspace.task.label_names, workspace.task.problem)
         else:
             _save_foreign(teacher, folder)
     return folder

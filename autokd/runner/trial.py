@@ -14,9 +14,10 @@ from autokd.contracts import Cost, Models, Slot
 from autokd.core.job import Job, Outcome, Progress
 from autokd.core.json_files import write_json
 from autokd.core.paths import portable
-from autokd.core.shape import EncoderShape, speed_key
+from autokd.core.shape import speed_key
 from autokd.deploy.folders import exported_as, runtime_folder
 from autokd.deploy.gate import admit, save_predictions
+from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.forms import TRAINED, Forms, read_trained, usable_tokenizer
 from autokd.runner.position import Curve, Position, clear_positions, load_position, save_position
@@ -102,7 +103,7 @@ def _measure(job: Job, workspace: Workspace, student: Slot, form: str) -> dict[s
     rows = workspace.rows("valid", student)
     admitted = admit(student, folder / "checkpoint", workspace.task, rows, max_length=workspace.spec.max_length)
     predictions = save_predictions(folder / "predictions", "valid", admitted.logits, rows.labels.numpy())
-    shape = EncoderShape.from_json(student.config)
+    shape = shape_of_slot(student)
     values = {
         "valid_score": admitted.score,
         "params": float(admitted.params),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
-from autokd.contracts import BaseModel, Context, Rows, Sizes, Slot
+from autokd.contracts import BaseModel, Context, Rows, Sizes, Slot, StartsFresh
 from autokd.core.errors import SpecError, unknown
 from autokd.core.job import TrialSpec
 from autokd.core.seeds import Seeds
 from autokd.core.task import Problem, Split, Task
-from autokd.engine.tokens import encode
+from autokd.engine.rows import encode
 from autokd.models.bases import base_shape, describe, load_base
 from autokd.models.slots import shape_of_slot
 from autokd.models.text_models import text_model
@@ -58,6 +58,19 @@ class Workspace:
             raise SpecError(unknown("pretrained model", name, self.spec.assets))
         return self.spec.assets[name]
 
+    def start(self, pipeline: Pipeline) -> Slot:
+        """The network that a pipeline's first stage trains, before that.
+
+        Raises SpecError where the first stage trains none.
+        """
+        bases, first = pipeline.base_models(), pipeline.stages[0]
+        if bases:
+            return self.base(bases[0], self.seeds)
+        if not isinstance(first, StartsFresh):
+            raise SpecError(f"a pipeline begins with a network to train, but {type(first).__name__} has none.")
+        nowhere = Path(self.spec.cache)
+        return first.start(self.context("start", nowhere, replicate=0, report=_silent, should_pause=_never))
+
     def base(self, name: str, seeds: Seeds) -> Slot:
         """A base model with a head for this task."""
         return load_base(self.asset(name), self.task.n_outputs, seeds, self.task.label_names)
@@ -86,12 +99,12 @@ class Workspace:
 
     def sizes(self, base: Slot) -> Sizes:
         """Where a forecast starts: the rows to train on, and the shapes of the base models."""
-        lengths = self.rows("train", base).lengths.double()
+        extents = self.rows("train", base).extents
         pipeline = Pipeline.from_json(self.spec.pipeline)
         bases = self.bases(pipeline)
         return Sizes(
-            len(lengths),
-            float(lengths.mean()),
+            len(extents),
+            float(extents.mean()),
             shape_of_slot(base),
             bases={name: base_shape(self.asset(name), self.task.n_outputs) for name in bases},
             tuned=frozenset(name for name, found in bases.items() if found.is_tuned),
@@ -99,9 +112,9 @@ class Workspace:
             assets={name: text_model(self.asset(name), kind) for name, kind in pipeline.assets().items()},
         )
 
-    def median_length(self, slot: Slot) -> int:
-        """The task's median number of tokens per row."""
-        return int(self.rows("train", slot).lengths.double().median())
+    def median_length(self, slot: Slot) -> float:
+        """The median of what the rows' cost grows with: tokens, or a graph's mean number of neighbours."""
+        return float(self.rows("train", slot).extents.median())
 
     def context(
         self,
@@ -129,6 +142,14 @@ class Workspace:
             describe=self.describe,
             asset=lambda name: Path(self.asset(name)),
         )
+
+
+def _silent(step: int, score: float) -> None:
+    """Nobody listens."""
+
+
+def _never() -> bool:
+    return False
 
 
 def job_device(device: str) -> torch.device:

@@ -13,19 +13,21 @@ import torch
 from autokd.contracts import BaseModel, Sizes
 from autokd.core.canonical import Json, digest
 from autokd.core.errors import SpecError, unknown
+from autokd.core.graph import NodeSplit
 from autokd.core.job import TrialSpec
 from autokd.core.latency import LatencySpec
 from autokd.core.settings import StudySettings
 from autokd.core.shape import EncoderShape, speed_key
 from autokd.core.task import Task
 from autokd.deploy.forms import onnx_missing
+from autokd.engine.nodes import start_shape
 from autokd.measure.cost import count_parameters
 from autokd.models.bases import base_shape, describe
-from autokd.models.encoder import Encoder
+from autokd.models.slots import network_of
 from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import is_made, prefix_key
-from autokd.study.bench_forecast import BenchWork, deploy_seconds, latency_seconds
+from autokd.study.bench_forecast import BenchWork, deploy_seconds, graph_deploy_seconds, latency_seconds
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
 
@@ -36,7 +38,8 @@ class Appraisal:
 
     ``prefix`` names the artifact of its shared stages (empty: it has none) and ``prefix_macs`` what they train;
     ``macs`` is what the other stages train. ``values`` holds ``params`` and ``macs`` of the student as far as its
-    shape is known beforehand; ``teacher`` is the name of its first base model.
+    shape is known beforehand; ``teacher`` is the name of its first base model, or of the stage that trains a teacher
+    from nothing, and ``teacher_macs`` what that multiplies and accumulates for one row (0: not known).
     ``shape`` is the key of its student's shape and form (``Outcome.shape``), empty where that is not known beforehand.
     """
 
@@ -47,6 +50,7 @@ class Appraisal:
     values: Mapping[str, float] = field(default_factory=dict)
     teacher: str = ""
     shape: str = ""
+    teacher_macs: float = 0.0
 
     @property
     def content(self) -> str:
@@ -106,19 +110,21 @@ class PipelineAppraiser:
         sizes = self._sizes(built, bases)
         rest, after = built.forecast(sizes, built.n_shared)
         whole, _ = built.forecast(sizes)
+        teacher = after.dense_teacher or after.teacher
         return Appraisal(
             pipeline=resolved,
             prefix=prefix_key(self.spec(resolved, 0)) if built.n_shared else "",
             prefix_macs=whole.macs - rest.macs,
             macs=rest.macs,
             values=self._student_values(after.student),
-            teacher=models[0],
+            teacher=built.teacher,
+            teacher_macs=0.0 if teacher is None else teacher.macs(self.settings.median_length),
             shape="" if after.student is None else speed_key(after.student, built.form),
         )
 
     def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:
         further = self.settings.unlabelled_rows / max(1, self.settings.train_rows)
-        return self.appraise(control(pipeline, name, self.task.problem, further))
+        return self.appraise(control(pipeline, name, self.task.problem, further, self.settings.train_rows))
 
     def spec(self, pipeline: Mapping[str, Any], replicate: int) -> TrialSpec:
         return TrialSpec(
@@ -138,13 +144,17 @@ class PipelineAppraiser:
         return is_made(self.cache, prefix)
 
     def deploy_seconds(self, macs: float, teacher_macs: float) -> float:
-        return deploy_seconds(self._bench_work(macs, teacher_macs))
+        forecast = graph_deploy_seconds if self.settings.kind == "graph" else deploy_seconds
+        return forecast(self._bench_work(macs, teacher_macs))
 
     def latency_seconds(self, macs: float, teacher_macs: float) -> float:
         return latency_seconds(self._bench_work(macs, teacher_macs))
 
     def _bench_work(self, macs: float, teacher_macs: float) -> BenchWork:
         settings = self.settings
+        if isinstance(self.task.train, NodeSplit):  # each split, and each call, is one pass over the whole graph
+            n_nodes = self.task.train.graph.n_nodes
+            return BenchWork(2 * n_nodes, macs, teacher_macs, n_nodes)
         length = settings.latency_length or settings.max_length
         call = LatencySpec.parse(settings.latency).batch * length / max(settings.median_length, 1)
         return BenchWork(len(self.task.valid) + len(self.task.test), macs, teacher_macs, call)
@@ -153,12 +163,13 @@ class PipelineAppraiser:
         return describe(model, self.settings.assets[model], self.task.problem, self.task.label_names)
 
     def _sizes(self, pipeline: Pipeline, bases: Mapping[str, BaseModel]) -> Sizes:
-        """Where the forecast of a pipeline that names these models begins; the first one is its teacher."""
+        """Where the forecast of a pipeline that names these models begins; the first one is its teacher. Where it names
+        none, the teacher is made by its first stage."""
         shapes = {name: base_shape(self.settings.assets[name], self.task.n_outputs) for name in bases}
         return Sizes(
             self.settings.train_rows,
             self.settings.mean_length,
-            next(iter(shapes.values())),
+            next(iter(shapes.values()), None) or start_shape(self.task),
             unlabelled=self.settings.unlabelled_rows,
             bases=shapes,
             tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
@@ -169,5 +180,5 @@ class PipelineAppraiser:
         if shape is None:
             return {}
         with torch.device("meta"):  # shapes without memory
-            n_parameters = count_parameters(Encoder(shape))
+            n_parameters = count_parameters(network_of(shape))
         return {"macs": shape.macs(self.settings.median_length), "params": float(n_parameters)}

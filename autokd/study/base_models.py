@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autokd import build
-from autokd.contracts import BaseModel
+from autokd.contracts import BaseModel, StartsFresh
 from autokd.core.errors import DataError, SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.task import Task
@@ -29,7 +29,8 @@ _DRAWS = 300  # random pipelines that are looked at for one that can run
 class BaseModels:
     """The models at hand. ``described`` tells of each by its name; ``notes`` is what the reader should know.
 
-    ``auto`` names those among the teachers that ``auto`` stands for; ``helpers`` are what methods read beside them.
+    ``auto`` names those among the teachers that ``auto`` stands for; ``helpers`` are what methods read beside them;
+    ``fresh`` names the stages that train a teacher from nothing, where the space names no model.
     """
 
     auto: tuple[str, ...]
@@ -38,6 +39,12 @@ class BaseModels:
     described: Mapping[str, BaseModel]
     notes: tuple[str, ...]
     helpers: tuple[Asset, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    @property
+    def teacher_names(self) -> tuple[str, ...]:
+        """What teachers are called: by their models, or by the stages that train them."""
+        return tuple(asset.name for asset in self.teachers) or self.fresh
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -52,6 +59,13 @@ def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseM
     every teacher that the space names.
     """
     as_teacher, as_student = named_models(space)
+    fresh = _fresh_teachers(space)
+    helpers, without = find_helpers(space)
+    if fresh and not (as_teacher or as_student):
+        if set(teachers) != {"auto"}:
+            why = f"{space.name!r} trains its teachers by {', '.join(fresh)}, but got {', '.join(teachers)}"
+            raise UsageError(f"a teacher can be named where the space has a place for one; {why}.")
+        return BaseModels((), (), (), {}, tuple(_masked_notes(without)), helpers, fresh)
     found: dict[str, Asset] = {}
     told: dict[str, BaseModel] = {}
     missing: dict[str, str] = {}
@@ -74,9 +88,8 @@ def find_base_models(teachers: Sequence[str], space: Space, task: Task) -> BaseM
         raise UsageError(f"the space {space.name!r} names no teacher that is at hand{why}")
     notes = [asset.note for asset in found.values() if asset.note]
     notes += [_tuned_note(name) for name in chosen if told[name].is_tuned]
-    students = tuple(found[name] for name in as_student if name in found)
-    helpers, without = find_helpers(space)
     notes += _masked_notes({**missing, **without})
+    students = tuple(found[name] for name in as_student if name in found)
     return BaseModels(
         tuple(dict.fromkeys(auto)), tuple(found[name] for name in chosen), students, told, tuple(notes), helpers
     )
@@ -123,6 +136,12 @@ def named_models(space: Space) -> tuple[tuple[str, ...], tuple[str, ...]]:
             if made is not None and isinstance(name, str):
                 (teachers if "teacher" in made.facts.gives else students)[name or "auto"] = None
     return tuple(teachers), tuple(students)
+
+
+def _fresh_teachers(space: Space) -> tuple[str, ...]:
+    """Addresses of the stages in a space's pipelines that train a teacher from nothing, in text order."""
+    stages = [_made(stage) for params in _every_option(space) for stage in space.decode(params)["stages"]]
+    return tuple(dict.fromkeys(build.address_of(type(stage)) for stage in stages if isinstance(stage, StartsFresh)))
 
 
 def _every_option(space: Space) -> Iterator[Mapping[str, Any]]:
@@ -176,8 +195,9 @@ _FOREIGN_HINT = " A teacher that cannot be cut needs students of their own, as t
 
 
 def _check(pipeline: Mapping[str, Any], models: BaseModels, facts: frozenset[str]) -> None:
-    named = pipeline_with_teacher(Pipeline.from_json(pipeline).to_json(), models.teachers[0].name)
-    built = Pipeline.from_json(named)
+    built = Pipeline.from_json(pipeline)
+    if models.teachers:
+        built = Pipeline.from_json(pipeline_with_teacher(built.to_json(), models.teachers[0].name))
     at_hand = {*models.described, *(asset.name for asset in models.helpers)}
     for name in (*built.base_models(), *built.assets()):
         if name not in at_hand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,14 +18,17 @@ OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
 _PLAIN_FIELDS = ("batch_size", "optimizer", "warmup_share", "clip_norm", "dropout", "freeze_embeddings")
 
 
-def control(pipeline: Mapping[str, Any], name: str, problem: str, further: float = 0.0) -> dict[str, Json]:
+def control(
+    pipeline: Mapping[str, Any], name: str, problem: str, further: float = 0.0, rows: int = 0
+) -> dict[str, Json]:
     """The control called ``name`` (``fine-tune``: labels only; ``logits``: the teacher's logits only) of a pipeline.
 
     Kept: the shared stages, what makes the student's shape (stages, and hooks that cut it), and of the last
     distillation the optimizer, batch size, dropout and the like. Left out: every other stage, hooks, augmenters and
     samplers. The number of optimizer steps is that of all distillations of the pipeline together; one that never
     distils is compared with ``Distil`` as it is by default. ``further`` counts unlabelled rows per training row, which
-    those see that have a teacher.
+    those see that have a teacher. ``rows`` is the number of training rows, by which steps of batches that are not full
+    are counted; 0: not known.
     """
     stages = list(pipeline["stages"])
     if not any(stage["use"] == DISTIL for stage in stages):
@@ -36,7 +40,7 @@ def control(pipeline: Mapping[str, Any], name: str, problem: str, further: float
     fields = {field: last[field] for field in _PLAIN_FIELDS if field in last}
 
     def plain(steps: float, hooks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        epochs = steps * last["batch_size"] / _rows(objective, further)
+        epochs = steps / _steps_per_epoch(_rows(objective, further), last["batch_size"], rows)
         return {"use": DISTIL, "objectives": [objective], "hooks": list(hooks), "epochs": epochs, **fields}
 
     kept, steps = [], 0.0
@@ -45,7 +49,7 @@ def control(pipeline: Mapping[str, Any], name: str, problem: str, further: float
         if stage["use"] != DISTIL:
             kept += [stage] if _makes_student(stage) else []
             continue
-        steps += _steps(stage, further)
+        steps += _steps(stage, further, rows)
         if position in cuts:
             kept.append(plain(steps, cuts[position]))
             steps = 0.0
@@ -73,12 +77,17 @@ def _makes_student(stage: Mapping[str, Any]) -> bool:
     return makes or bool(getattr(method, "shared", False))
 
 
-def _steps(stage: Mapping[str, Any], further: float) -> float:
-    """Optimizer steps per training row: epochs over all rows that the stage sees, divided by the batch size."""
+def _steps(stage: Mapping[str, Any], further: float, rows: int) -> float:
+    """Optimizer steps of a stage, per training row where the number of rows is not known."""
     factor = max(_rows(objective, further) for objective in stage["objectives"])
     if any(isinstance(build.build(augmenter), TextAugmenter) for augmenter in stage.get("augmenters", ())):
         factor *= 2
-    return float(stage["epochs"]) * factor / float(stage["batch_size"])
+    return float(stage["epochs"]) * _steps_per_epoch(factor, stage["batch_size"], rows)
+
+
+def _steps_per_epoch(factor: float, batch_size: int, rows: int) -> float:
+    """Steps over ``factor`` times the training rows."""
+    return math.ceil(round(factor * rows) / batch_size) if rows else factor / batch_size
 
 
 def _rows(objective: Mapping[str, Any], further: float) -> float:

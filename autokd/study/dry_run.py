@@ -20,7 +20,6 @@ from autokd.core.budget import Budget
 from autokd.core.errors import AutokdError, SpecError
 from autokd.core.settings import StudySettings
 from autokd.deploy.forms import folder_bytes
-from autokd.models.bases import base_shape
 from autokd.runner import run_job
 from autokd.study import machine
 from autokd.study.accounts import Accounts
@@ -166,8 +165,7 @@ def _forecast(
 
 
 def _deploy_seconds(maker: JobMaker, drawn: Sequence[Appraisal]) -> float:
-    settings = maker.settings
-    teacher = base_shape(settings.assets[drawn[0].teacher], n_outputs=2).macs(settings.median_length)
+    teacher = drawn[0].teacher_macs
     known = [appraisal.values["macs"] for appraisal in drawn if "macs" in appraisal.values]
     return corrected(maker.appraiser.deploy_seconds(median(known) if known else teacher, teacher), ())
 

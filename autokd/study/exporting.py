@@ -9,7 +9,7 @@ from autokd.core.task import Split, Task
 from autokd.deploy.card import CARD_FILE, CardFacts, fewer
 from autokd.deploy.export import Exported, export_checkpoint
 from autokd.deploy.folders import is_own
-from autokd.engine.tokens import encode
+from autokd.engine.rows import encode
 from autokd.measure.metrics import find_metric
 from autokd.study.result import Study
 from autokd.study.shipping import Shipped
@@ -68,5 +68,6 @@ def card_facts(study: Study, shipped: Shipped, task: Task) -> CardFacts:
         n_train=settings.train_rows,
         n_seeds=confirmed.n_seeds if confirmed else 1,
         needs_autokd=is_own(shipped.checkpoint),
+        kind=task.kind,
         notes=study.notes,
     )

@@ -10,6 +10,17 @@ from autokd.core.latency import LatencySpec
 from autokd.deploy.forms import onnx_missing
 
 
+def find_graph_latency(text: str) -> LatencySpec:
+    """The spec that a text asks for on a graph, where a call is a pass of torch over all of it.
+
+    Raises UsageError where it names another runtime, or a length: nodes have none.
+    """
+    spec = LatencySpec.parse(text)
+    if "length" in text or ("runtime" in text and spec.runtime != "torch"):
+        raise UsageError(f"--latency on a graph may name batch and threads, and runs in torch, but got {text!r}.")
+    return replace(spec, runtime="torch", length=1)
+
+
 def find_latency(text: str, lengths: Sequence[int], max_length: int) -> tuple[LatencySpec, int, tuple[str, ...]]:
     """The spec that a text asks for, its length in tokens, and notes for the reader.
 

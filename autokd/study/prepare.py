@@ -21,7 +21,7 @@ from autokd.core.objectives import check_constraints
 from autokd.core.settings import OBJECTIVES, DataSource, StudySettings
 from autokd.core.task import Split, Task
 from autokd.engine.precision import best_precision
-from autokd.engine.tokens import encode
+from autokd.engine.rows import encode
 from autokd.models.assets import Asset, copy_asset
 from autokd.models.bases import readable_length
 from autokd.models.folders import folder_content
@@ -34,7 +34,7 @@ from autokd.study import machine
 from autokd.study.appraise import PipelineAppraiser
 from autokd.study.base_models import find_base_models, require_legal, with_teachers
 from autokd.study.feasible import require_feasible
-from autokd.study.latency_asked import find_latency
+from autokd.study.latency_asked import find_graph_latency, find_latency
 from autokd.study.places import Places
 from autokd.study.seats import find_seats
 from autokd.tasks.frozen import freeze
@@ -42,6 +42,8 @@ from autokd.tasks.load import load_task
 
 RunnerName = Literal["ray", "pool"]
 POOL_IS_HERE = "an address is that of a Ray cluster, which the runner 'pool' does not use, but got {!r}."
+AUTO_SPACE = "auto"
+_SPACES = {"text": "full", "graph": "graph"}  # the default space of each kind of data
 _SAMPLE_ROWS = 20_000  # lengths of larger training sets are estimated from so many of their rows
 
 
@@ -52,7 +54,7 @@ class Request:
     data: DataSource
     budget: str
     teacher: str | tuple[str, ...] = "auto"
-    space: str = "full"
+    space: str = AUTO_SPACE
     objectives: tuple[str, ...] = ("score", "macs")
     constraints: tuple[str, ...] = ()
     latency: str = ""
@@ -96,10 +98,12 @@ def _prepare(request: Request) -> Prepared:
     _check(request)
     method_files = tuple(str(Path(path).resolve()) for path in request.methods)
     load_files([Path(path) for path in method_files])
-    space_name, space_text = find_space(request.space)
-    space = Space.parse(space_text, space_name)
+    if request.space != AUTO_SPACE:
+        find_space(request.space)  # a name that is wrong is told before data are read
     seats = find_seats(budget, request.workers, request.gpus_per_trial, request.address)
     task = load_task(request.data, request.seed)
+    space_name, space_text = find_space(_SPACES[task.kind] if request.space == AUTO_SPACE else request.space)
+    space = Space.parse(space_text, space_name)
     places = Places(make_root(request.storage, request.artifacts), _study_name(request, task))
     folder = places.tasks / digest([task.content, task.name, task.metric])
     freeze(task, folder)
@@ -109,8 +113,8 @@ def _prepare(request: Request) -> Prepared:
     assets = {asset.name: _frozen_asset(asset, places) for asset in models.assets}
     read = (assets[asset.name] for asset in (*models.teachers, *models.students))
     max_length = readable_length(read, request.max_length)
-    lengths = _lengths(task, assets[models.teachers[0].name], max_length)
-    latency, n_tokens, told = find_latency(request.latency, lengths.int().tolist(), max_length)
+    extents = _extents(task, assets[models.teachers[0].name] if models.teachers else "", max_length)
+    latency, n_tokens, told = _latency(request, task, extents, max_length)
     settings = StudySettings(
         study=places.study,
         data=request.data,
@@ -119,16 +123,17 @@ def _prepare(request: Request) -> Prepared:
         metric=task.metric,
         space_name=space_name,
         space_text=space.text,
-        teachers=tuple(asset.name for asset in models.teachers),
+        teachers=models.teacher_names,
         assets=assets,
         budget=request.budget,
         objectives=request.objectives,
         constraints=request.constraints,
+        kind=task.kind,
         latency=latency.text,
         latency_length=n_tokens,
         max_length=max_length,
-        median_length=int(lengths.median()),
-        mean_length=float(lengths.mean()),
+        median_length=float(extents.median()),
+        mean_length=float(extents.mean()),
         train_rows=len(task.train),
         unlabelled_rows=task.n_unlabelled,
         seed=request.seed,
@@ -208,8 +213,17 @@ def _frozen_asset(asset: Asset, places: Places) -> str:
     return str(folder)
 
 
-def _lengths(task: Task, tokenizer: str, max_length: int) -> torch.Tensor:
-    """Tokens per training row, float64 [rows], of a sample where there are very many."""
+def _latency(
+    request: Request, task: Task, extents: torch.Tensor, max_length: int
+) -> tuple[LatencySpec, int, tuple[str, ...]]:
+    """As ``find_latency``, for whatever the task's rows are."""
+    if task.kind == "graph":
+        return find_graph_latency(request.latency), 1, ()
+    return find_latency(request.latency, extents.int().tolist(), max_length)
+
+
+def _extents(task: Task, tokenizer: str, max_length: int) -> torch.Tensor:
+    """What the cost of each training row grows with (tokens), float64 [rows], of a sample where there are very many."""
     step = max(1, len(task.train) // _SAMPLE_ROWS)
     rows: Split = task.train.take(range(0, len(task.train), step)) if step > 1 else task.train
-    return encode(rows, tokenizer, max_length, task.problem).lengths.double()
+    return encode(rows, tokenizer, max_length, task.problem).extents

@@ -17,9 +17,9 @@ def needs(name: str, objectives: Sequence[str], constraints: Sequence[str]) -> b
 
 
 def teacher_of(pipeline: Mapping[str, Any]) -> str:
-    """The name of the base model that a pipeline's teacher comes from, empty where it names none."""
+    """What a pipeline's teacher is called: by its base model, or by the first stage, which trains it from nothing."""
     named = (stage.get("model") for stage in pipeline["stages"])
-    return next((model for model in named if isinstance(model, str)), "")
+    return next((model for model in named if isinstance(model, str)), str(pipeline["stages"][0]["use"]))
 
 
 def latency_values(shapes: Shapes, shape: str, teacher: str, machine: str) -> dict[str, float] | None:

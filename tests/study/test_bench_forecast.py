@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from autokd.study.bench_forecast import BenchWork, corrected, deploy_seconds, latency_seconds
+from autokd.study.bench_forecast import BenchWork, corrected, deploy_seconds, graph_deploy_seconds, latency_seconds
 
 SMALL = BenchWork(rows=1_000, macs=1e8, teacher_macs=3e8)
 
@@ -23,6 +23,14 @@ def test_calls_of_large_batches_take_longer_than_a_timing_of_small_ones() -> Non
     large = replace(SMALL, call=64.0, teacher_macs=1e10)
     assert deploy_seconds(large) > deploy_seconds(replace(SMALL, teacher_macs=1e10)) + 100
     assert latency_seconds(large) > latency_seconds(SMALL) + 100
+
+
+def test_a_graph_network_has_one_form_and_a_call_is_a_whole_pass() -> None:
+    small = BenchWork(rows=2 * 2_700, macs=1e4, teacher_macs=1e5, call=2_700)
+    assert graph_deploy_seconds(small) < 7 < deploy_seconds(small)
+    more = replace(small, rows=10**7 + small.rows)
+    assert graph_deploy_seconds(more) - graph_deploy_seconds(small) == pytest.approx(1e7 * 1e4 * 3e-11)
+    assert graph_deploy_seconds(replace(small, call=1e6)) > graph_deploy_seconds(small) + 50
 
 
 def test_what_jobs_took_puts_the_forecast_right() -> None:

@@ -78,6 +78,14 @@ def test_steps_are_equal_beside_unlabelled_rows(objectives: tuple[str, ...], nam
     assert control(given, name, "classification", 2.0)["stages"][-1]["epochs"] == pytest.approx(epochs)
 
 
+def test_steps_of_batches_that_are_not_full_count_as_steps() -> None:
+    """140 labelled rows are one batch, 2,708 with the unlabelled ones three: 30 steps in any case."""
+    taught = distil(objectives=[{"use": "basics:Logits"}], epochs=10, batch_size=1024)
+    found = control(resolved(taught), "fine-tune", "classification", 2568 / 140, rows=140)
+    assert found["stages"][-1]["epochs"] == 30
+    assert control(resolved(taught), "logits", "classification", 2568 / 140, rows=140)["stages"][-1]["epochs"] == 10
+
+
 CUT = {"use": "platon:StructuredPlaton", "keep": 0.4}
 
 

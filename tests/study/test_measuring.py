@@ -203,7 +203,7 @@ def test_what_asks_for_a_quantity() -> None:
     assert needs("latency", ("score",), ("latency<=3",))
     assert not needs("latency", ("score", "macs"), ("params<=3",))
     assert teacher_of({"stages": [{"use": "a:B"}, {"use": "a:C", "model": "m"}]}) == "m"
-    assert teacher_of({"stages": [{"use": "a:B"}]}) == ""
+    assert teacher_of({"stages": [{"use": "a:B"}]}) == "a:B"
 
 
 def test_int8_shapes_of_two_methods_do_not_share_a_latency() -> None:
