@@ -101,7 +101,7 @@ def labelled_data(command: Command) -> Command:
             "--dataset",
             required=True,
             metavar="NAME",
-            help="A file (texts, or a graph), folder, hub id, GLUE name, pydocs.",
+            help="A file (texts or a graph), folder, hub id, GLUE name, pydocs.",
         ),
     ):
         command = option(command)
