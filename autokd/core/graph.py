@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Nodes with features, joined by undirected edges.
+    """Nodes with features, joined by undirected edges. Graphs of the same content are equal.
 
     Features are sparse rows: node ``i`` has ``data[indptr[i]:indptr[i + 1]]`` (float32) in the columns
     ``indices[indptr[i]:indptr[i + 1]]`` (int64, rising) of ``n_features``. ``edges`` [2, n_edges] int64 holds each
@@ -45,6 +45,12 @@ class Graph:
             found.update(np.ascontiguousarray(array, dtype=kind).tobytes())
         return found.hexdigest()[:20]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.content == other.content
+
+    def __hash__(self) -> int:
+        return hash(self.content)
+
 
 @dataclass(frozen=True)
 class NodeSplit(Split):
@@ -53,7 +59,7 @@ class NodeSplit(Split):
     kind: ClassVar[DataKind] = "graph"
 
     nodes: tuple[int, ...]
-    graph: Graph = field(compare=False)
+    graph: Graph
 
     def __len__(self) -> int:
         return len(self.nodes)
@@ -64,7 +70,7 @@ class NodeSplit(Split):
 
     def plus(self, other: Split) -> NodeSplit:
         """This split followed by another one of the same graph."""
-        if not isinstance(other, NodeSplit) or other.graph.content != self.graph.content:
+        if not isinstance(other, NodeSplit) or other.graph != self.graph:
             raise ValueError("splits of two graphs cannot be joined")
         labels = [int(label) for label in (*self.labels, *other.labels)]
         return node_split(self.graph, [*self.nodes, *other.nodes], labels)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,7 +83,7 @@ class LabelledNodes(Labelled):
     kind: ClassVar[DataKind] = "graph"
 
     nodes: tuple[int, ...]
-    graph: Graph = field(compare=False)
+    graph: Graph
 
     def typed(self, labels: Sequence[int] | Sequence[float]) -> NodeSplit:
         """The nodes with these class ids instead."""

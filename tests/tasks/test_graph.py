@@ -66,6 +66,15 @@ def test_splits_join_and_can_be_taken_from(tmp_path: Path) -> None:
         task.train.plus(tiny_task().train)
 
 
+def test_the_same_nodes_of_another_graph_are_other_rows(tmp_path: Path) -> None:
+    plain = load_task(DataSource(str(saved(tmp_path))), seed=0).train
+    again = load_task(DataSource(str(saved(tmp_path))), seed=0).train
+    other = load_task(DataSource(str(saved(tmp_path, feature_data=np.arange(24.0)))), seed=0).train
+    assert (plain.labels, again) == (other.labels, plain)
+    assert hash(again) == hash(plain)
+    assert other != plain
+
+
 def test_loops_doubles_and_the_order_of_features_make_no_difference(tmp_path: Path) -> None:
     plain = load_task(DataSource(str(saved(tmp_path))), seed=0)
     edges = arrays()["edges"]
