@@ -5,6 +5,7 @@ Every score here is a test score of the confirm phase; ``share`` is a ratio to t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from autokd.report.quantities import ms, times
 
 PointKind = Literal["finalist", "control", "teacher"]
 _SMALLEST = {"latency": "fastest", "params": "smallest", "size_bytes": "smallest"}
+_ALIKE = 0.01  # shapes whose costs are nearer than this share are compared as one
 COSTS = ("macs", "params", "latency", "size_bytes")  # by the names of objectives
 
 
@@ -121,6 +123,10 @@ def _fastest(name: str, finalist: Finalist) -> list[str]:
 
 
 def _against_control(best: Point, control: Point) -> str:
+    if not all(math.isclose(best.costs[name], control.costs[name], rel_tol=_ALIKE) for name in ("macs", "params")):
+        share = control.costs["macs"] / best.costs["macs"]
+        scores = f"it scores {control.test_score:.3f}, with {share:.2f} times the MACs"
+        return f"The control {control.label} has another student's shape than the best: {scores}."
     apart = best.low is not None and control.high is not None and best.low > control.high
     below = best.high is not None and control.low is not None and best.high < control.low
     word = "above" if best.test_score >= control.test_score else "below"

@@ -81,6 +81,11 @@ def _notes(
     missing = [name for name in CONTROLS if name not in {control.name for control in found}]
     if missing:
         notes.append(f"Without a result: the control {' and '.join(missing)}.")
+    if found and plan.finalists and plan.finalists[0] not in {finalist.trial for finalist in front}:
+        notes.append(
+            f"The controls have the shape and steps of trial {plan.finalists[0]}, the best when they were planned; "
+            "what was left of the budget found better ones."
+        )
     for finalist in (*front, *found):
         if finalist.n_seeds < plan.seeds:
             name = finalist.name or f"trial {finalist.trial}"

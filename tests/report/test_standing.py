@@ -81,3 +81,10 @@ def test_an_unconfirmed_study_claims_nothing(result: StudyResult) -> None:
 def test_a_control_with_the_same_score_is_level(result: StudyResult) -> None:
     same = replace(result.controls[1], test_score=0.8302)
     assert verdict(replace(result, controls=(same,)))[-1] == "The best student is level with the control logits."
+
+
+def test_a_control_of_another_shape_is_not_called_better_or_worse(result: StudyResult) -> None:
+    other = replace(result.controls[0], macs=1.5 * result.controls[0].macs)
+    said = verdict(replace(result, controls=(other,)))[-1]
+    assert said.startswith("The control fine-tune has another student's shape than the best: it scores ")
+    assert said.endswith("with 1.50 times the MACs.")
