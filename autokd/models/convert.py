@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import pickle
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -67,11 +67,20 @@ def _tensors(file: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles of other versions: they load, or they are an error
             found = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # damaged bytes make the reader fail in any way
         raise DataError(
-            f"a {PICKLE} must hold tensors and nothing else, but {str(file)!r} cannot be read as such: "
-            f"{(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+            f"a {PICKLE} must hold tensors and nothing else, but {str(file)!r} cannot be read as such: {_why(error)}"
         ) from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise DataError(f"a {PICKLE} maps names to tensors, but {str(file)!r} holds something else.")
     return {str(name): value.detach().clone().contiguous() for name, value in found.items()}
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with the file. Of torch's refusal only the name counts: the rest advises to unpickle it."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    if named:
+        return f"it names {named[1]}, which is no tensor."
+    if isinstance(error, OSError | RuntimeError) and str(error).strip():
+        return str(error).strip().splitlines()[0]
+    return f"it is damaged, or no file of weights ({type(error).__name__})."

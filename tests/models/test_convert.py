@@ -92,6 +92,21 @@ def test_what_is_more_than_tensors_is_refused_and_leaves_nothing(old: Path, tmp_
     assert not (tmp_path / "new").exists()
 
 
+def test_the_refusal_names_the_cause_and_never_advises_to_unpickle(old: Path, tmp_path: Path) -> None:
+    torch.save({"x": Harmful(tmp_path / "mark")}, old / "pytorch_model.bin")
+    with pytest.raises(DataError, match=r"it names \S+, which is no tensor") as refused:
+        convert(old, tmp_path / "new")
+    assert "weights_only" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"junk" * 10, b"", b"\x80\x02.", b"PK\x03\x04" + b"\0" * 40])
+def test_damaged_bytes_are_an_error_of_the_data(old: Path, tmp_path: Path, content: bytes) -> None:
+    (old / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(DataError, match=r"pytorch_model\.bin"):
+        convert(old, tmp_path / "new")
+
+
 def test_a_failure_half_way_leaves_nothing(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise OSError(28, "No space left on device")
