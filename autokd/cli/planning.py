@@ -32,8 +32,9 @@ def print_plan(plan: Plan) -> None:
 
 
 def _rows(plan: Plan) -> list[list[str]]:
+    teacher = "fine-tuned once, shared by all trials" if plan.teacher_seconds else "already fine-tuned"
     known = [
-        ("teacher", plan.teacher_seconds, "fine-tuned once, shared by all trials"),
+        ("teacher", plan.teacher_seconds, teacher),
         ("cheapest trial", plan.cheapest_seconds, ""),
         ("typical trial", plan.typical_seconds, ""),
         ("dearest trial", plan.dearest_seconds, ""),

@@ -125,7 +125,7 @@ def _roots(source: DataSource) -> tuple[Path, ...]:
 
 
 def _file(name: str, roots: Sequence[Path]) -> Path:
-    places = [Path(name), *(root / name for root in roots)]
+    places = list(dict.fromkeys([Path(name), *(root / name for root in roots)]))  # an absolute name has one place
     found = next((path for path in places if path.is_file()), None)
     if found is None:
         raise UsageError(f"a data file must exist, but there is none at {' or '.join(map(str, places))}.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,13 @@ def test_a_plan_reads_as_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert "disk: about 2 GB; memory of all workers: about 1 GB" in out
     assert "  2. Distil epochs=2" in out
     assert err.splitlines() == ["note: a note", "Nothing was written. Leave out --dry-run to search."]
+
+
+def test_a_teacher_that_is_only_evaluated_is_not_said_to_be_fine_tuned(capsys: pytest.CaptureFixture[str]) -> None:
+    print_plan(PLAN)
+    assert "fine-tuned once" in capsys.readouterr().out
+    print_plan(replace(PLAN, teacher_seconds=0.0))
+    assert "already fine-tuned" in capsys.readouterr().out
 
 
 def test_a_dry_run_plans_and_writes_nothing(autokd: Autokd, workplace: Path, tmp_path: Path) -> None:

@@ -85,3 +85,10 @@ def test_nothing_new_is_an_error(data: Path) -> None:
 def test_a_file_that_is_not_there(data: Path) -> None:
     with pytest.raises(UsageError, match=r"a data file must exist, but there is none at none.csv"):
         load_task(DataSource(str(data / "mine.csv"), unlabelled="none.csv"), seed=0)
+
+
+def test_a_place_is_named_once(data: Path, tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.csv")
+    with pytest.raises(UsageError) as refused:
+        load_task(DataSource(missing, data_dir=str(data)), seed=0)
+    assert str(refused.value).count(missing) == 1
