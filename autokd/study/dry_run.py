@@ -137,7 +137,13 @@ def _forecast(
     room = purse.limit - reserve(purse.limit, confirm + deploy) - teacher
     n_trials = min(room / typical, purse.trials_left)
     masked = candidates.too_dear(lambda a: accounts.cost(a.macs), room) if not math.isinf(room) else ()
-    told = (f"Masked, because the budget does not hold them: {', '.join(masked)}.",) if masked else ()
+    if room < min(costs):
+        told: tuple[str, ...] = (
+            f"The budget {settings.budget} holds no trial: after the teacher and what is kept for confirming and "
+            f"deploying, {max(room, 0.0):.0f} device seconds are left, and the cheapest trial takes {min(costs):.0f}.",
+        )
+    else:
+        told = (f"Masked, because the budget does not hold them: {', '.join(masked)}.",) if masked else ()
     return Plan(
         study=settings.study,
         dataset=settings.task_name,

@@ -66,3 +66,14 @@ def test_a_dry_run_plans_and_writes_nothing(autokd: Autokd, workplace: Path, tmp
     assert 0 < ran.json["cheapest_seconds"] <= ran.json["typical_seconds"] <= ran.json["dearest_seconds"]
     assert ran.json["pipelines"]
     assert not storage.parent.exists()
+
+
+def test_a_budget_without_room_for_a_trial_is_said_in_one_line(autokd: Autokd, workplace: Path, tmp_path: Path) -> None:
+    ran = autokd(
+        "search", "--dataset", "mine.csv", "--teacher", "teacher", "--space", "small.yaml", "--budget", "0.0001cpu-min",
+        "--runner", "pool", "--workers", "1", "--storage", f"sqlite:///{tmp_path / 'none.db'}", "--dry-run", "--json",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert ran.json["n_trials"] == 0
+    assert sum("holds no trial" in note for note in ran.json["notes"]) == 1
+    assert not any("because the budget does not hold them" in note for note in ran.json["notes"])
