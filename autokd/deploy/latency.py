@@ -15,6 +15,7 @@ from autokd.deploy.runtimes import Between, Runtime, nothing, random_inputs
 _WARM_UP = 3  # calls that are not timed, before anything is
 _TURN = 3  # timed calls in a row, after one more that is not: caches then hold this model, as in a server of its own
 _LEAST, _MOST = 6, 600  # repeats
+_CALM = 1.5  # on a machine of its own, nine calls in ten take less than this times the median
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Timing:
     median_ms: float
     p90_ms: float
     repeats: int
+
+    @property
+    def spread(self) -> float:
+        """The 90th percentile over the median: 1 where all calls take the same time."""
+        return self.p90_ms / self.median_ms
 
 
 def measure(
@@ -63,6 +69,16 @@ def measure(
         if collects:
             gc.enable()
     return {name: _timing(found) for name, found in times.items()}
+
+
+def disturbed(timings: Mapping[str, Timing]) -> tuple[str, ...]:
+    """Names of those whose calls differ so much that something else must have used the machine."""
+    return tuple(name for name, timing in timings.items() if timing.spread > _CALM)
+
+
+def calmer(first: Mapping[str, Timing], second: Mapping[str, Timing]) -> Mapping[str, Timing]:
+    """Of two measurements of the same candidates the one whose worst spread is smaller."""
+    return min((first, second), key=lambda timings: max(timing.spread for timing in timings.values()))
 
 
 def _goes_on(times: list[float], deadline: float) -> bool:

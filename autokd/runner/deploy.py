@@ -57,6 +57,7 @@ def run_deploy(job: Job) -> Outcome:
             continue
         students[runtime] = student
     timings = bench.timed(students, GRAPH_SECONDS if on_graph else SECONDS)
+    notes.append(bench.disturbance(timings))
     for runtime in students:
         timing = timings[runtime]
         values |= {f"{runtime}/latency_ms": timing.median_ms, f"{runtime}/latency_p90_ms": timing.p90_ms}

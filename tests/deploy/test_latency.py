@@ -10,7 +10,7 @@ import pytest
 
 from autokd.contracts import Rows
 from autokd.core.errors import UsageError
-from autokd.deploy.latency import measure
+from autokd.deploy.latency import Timing, calmer, disturbed, measure
 
 
 class Sleeper:
@@ -58,3 +58,12 @@ def test_the_whole_call_is_bounded_but_never_without_repeats() -> None:
 def test_rows_longer_than_a_model_reads_are_refused() -> None:
     with pytest.raises(UsageError, match="teacher reads at most 64 tokens, but latency is asked at 65"):
         measure({"teacher": Sleeper(0, [], "t")}, batch=1, length=65)
+
+
+def test_calls_that_differ_too_much_are_told_and_of_two_measurements_the_calmer_is_kept() -> None:
+    calm = {"student": Timing(7.3, 8.0, 30), "teacher": Timing(31.4, 40.0, 30)}
+    busy = {"student": Timing(7.3, 29.7, 6), "teacher": Timing(150.4, 160.0, 6)}
+    assert disturbed(calm) == ()
+    assert disturbed(busy) == ("student",)
+    assert calmer(busy, calm) is calm
+    assert calmer(calm, busy) is calm

@@ -13,6 +13,7 @@ import pytest
 
 from autokd.core.job import Job, Outcome, Progress, TrialSpec
 from autokd.deploy.gate import load_predictions
+from autokd.deploy.latency import Timing
 from autokd.deploy.machine import timing_machine
 from autokd.deploy.runtimes import open_runtime
 from autokd.measure.metrics import find_metric
@@ -160,6 +161,27 @@ def test_latencies_of_another_machine_are_measured_anew(deployed: Any) -> None:
     again = run(job)
     assert again.timed_on == timing_machine()
     assert again.values["torch/test_score"] == outcome.values["torch/test_score"]
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_timing_that_was_disturbed_is_made_once_more_and_told_if_it_stays_so(
+    deployed: Any, monkeypatch: pytest.MonkeyPatch, settles: bool
+) -> None:
+    spreads = iter([4.0, 1.1 if settles else 3.0])
+
+    def measured(candidates: Any, **given: Any) -> dict[str, Timing]:
+        spread = next(spreads)
+        return {name: Timing(1.0, spread, 6) for name in candidates}
+
+    monkeypatch.setattr("autokd.runner.bench.measure", measured)
+    kept = Path(deployed[0].folder) / "latency.result.json"
+    kept.unlink(missing_ok=True)
+    found = run(replace(deployed[0], id="l", kind="latency", latency=SPEC))
+    kept.unlink()
+    told = [note for note in found.notes if "not to be trusted" in note]
+    assert found.values["latency_p90_ms"] == (1.1 if settles else 3.0)
+    assert len(told) == (0 if settles else 1)
+    assert all("up to 3.0 times the median" in note for note in told)
 
 
 @pytest.mark.parametrize(("runtime", "kind"), [("torch", "float"), ("onnx", "int8")])
