@@ -121,7 +121,6 @@ class Confirming:
         if check.continues is not None:
             number = parts.store.mark_running(check.continues).number
         else:
-            scoring = not check.name and check.replicate == 0
             number = parts.store.start(
                 appraisal.pipeline,
                 None,
@@ -129,7 +128,7 @@ class Confirming:
                 name=check.name,
                 confirms=check.finalist,
                 replicate=check.replicate,
-                forecast_macs=0.0 if scoring else appraisal.macs,
+                forecast_macs=0.0 if check.only_scores else appraisal.macs,
             )
         bounded = math.inf if math.isinf(parts.accounts.purse().limit) else cap
         seconds = deadline_seconds(check.cost, bounded, parts.maker.share, runaway=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from autokd.core.errors import AutokdError
@@ -90,6 +91,7 @@ def _notes(
         if finalist.n_seeds < plan.seeds:
             name = finalist.name or f"trial {finalist.trial}"
             notes.append(f"{name} was confirmed with {finalist.n_seeds} instead of {plan.seeds} seeds.")
+    notes += _unconfirmed(front, records)
     idle = [f.name or f"trial {f.trial}" for f in (*front, *found) if f.latency_ms is None]
     if idle:
         notes.append(f"Not deployed, so without latencies: {', '.join(idle)}.")
@@ -99,6 +101,19 @@ def _notes(
         listed = ", ".join(map(str, beaten))
         notes.append(f"Confirmed, but dominated by another finalist's mean over seeds: {listed}.")
     return notes
+
+
+def _unconfirmed(front: Sequence[Finalist], records: dict[int, TrialRecord]) -> list[str]:
+    """A note on the best trial of the search, where the budget ended before it could be confirmed."""
+    scores = {n: r.values["valid_score"] for n, r in records.items() if r.role in SEARCHED and r.state == "complete"}
+    confirmed = {r.confirms for r in records.values() if r.confirms is not None}
+    best = max(scores.keys() - confirmed, key=lambda number: scores[number], default=None)
+    if best is None or scores[best] <= max((finalist.valid_score for finalist in front), default=math.inf):
+        return []
+    return [
+        f"Trial {best} scores higher on validation ({scores[best]:.4f}), but the budget ended before it was confirmed: "
+        "`autokd budget` adds some, `autokd resume` goes on."
+    ]
 
 
 def _why_nothing(store: StudyStore) -> str:

@@ -11,6 +11,7 @@ budget does, a little overdraft included.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -68,6 +69,11 @@ class Check:
     opened: bool = False
     vital: bool = False
     continues: int | None = None
+
+    @property
+    def only_scores(self) -> bool:
+        """Whether the run is a search trial's own student, which is trained already."""
+        return not self.name and self.replicate == 0
 
 
 @dataclass(frozen=True)
@@ -187,15 +193,9 @@ def _searching(now: Situation) -> Decision:
 
 def _confirming(now: Situation) -> Decision:
     purse = replace(now.purse, spent=now.purse.spent + now.deploy_cost)
-    for check in now.checks:
-        needed = check.cost if check.opened else check.group_cost
-        # Where only trials are limited nothing is lost by finishing what was begun.
-        begun = check.opened and not now.fill
-        if needed <= purse.free or begun:
-            return Run(check, cap=_with_overdraft(purse))
-        if check.vital and now.purse.left > 0:
-            # Even what a result cannot do without leaves room for deploying it, where there is room for both.
-            return Run(check, cap=_with_overdraft(purse if purse.left > 0 else now.purse))
+    run = _next_run(now, purse)
+    if run is not None:
+        return run
     if now.fill and _may_try(now) and purse.free >= max(now.typical, WORTH_FILLING / 4 * purse.limit):
         return Try(purse.free, cap=purse.left)
     if now.running:
@@ -209,6 +209,26 @@ def _confirming(now: Situation) -> Decision:
     if now.deploys and now.deploy_each <= most:
         return Deploy(most)
     return Finish()
+
+
+def _next_run(now: Situation, purse: Purse) -> Run | None:
+    """The first confirming run that fits into ``purse``, which is without what deploying needs."""
+    for check in now.checks:
+        needed = check.cost if check.opened else check.group_cost
+        # Where only trials are limited nothing is lost by finishing what was begun.
+        begun = check.opened and not now.fill
+        if needed <= purse.free or begun:
+            return Run(check, cap=_with_overdraft(purse))
+        if check.vital and now.purse.left > 0:
+            # Even what a result cannot do without leaves room for deploying it, where there is room for both.
+            return Run(check, cap=_with_overdraft(purse if purse.left > 0 else now.purse))
+    # A student that is trained and needs no further seeds only has to be scored: no other one's deployment is worth
+    # losing it from the result.
+    runs = Counter(check.finalist for check in now.checks)
+    for check in now.checks:
+        if check.only_scores and runs[check.finalist] == 1 and check.cost <= now.purse.free:
+            return Run(check, cap=_with_overdraft(now.purse))
+    return None
 
 
 def _with_overdraft(purse: Purse) -> float:

@@ -14,9 +14,11 @@ from autokd.core.job import ALONE, Job, Outcome
 from autokd.core.record import TrialRecord
 from autokd.study.confirm import controls, finalists, shipping
 from autokd.study.deploying import forms
+from autokd.study.finish import write_result
 from autokd.study.memory import Memory
 from autokd.study.plan import Plan
-from autokd.testing.toy import toy_interval
+from autokd.study.result import snapshot
+from autokd.testing.toy import ToyAppraiser, toy_interval
 from autokd.testing.toy_work import toy_outcome
 
 Toy = Callable[..., Any]
@@ -257,3 +259,17 @@ def test_a_machine_that_cannot_time_leaves_what_another_one_timed(toy: Toy) -> N
     assert [(f.trial, f.latency_ms, f.timed_on) for f in again.front] == [
         (f.trial, f.latency_ms, "here") for f in study.front
     ]
+
+
+def test_a_better_trial_that_the_budget_left_unconfirmed_is_named(toy: Toy) -> None:
+    made = toy("1cpu-min")
+    said = "scores higher on validation"
+    assert not any(said in note for note in made.run().notes)
+    store = made.store
+    first = next(record for record in store.records() if record.role == "search" and record.state == "complete")
+    late = store.start(first.pipeline)
+    store.finish(late, values={**first.values, "valid_score": 0.999})
+    write_result(store, ToyAppraiser(store.settings, made.places.cache), toy_interval)
+    told = [note for note in snapshot(store).notes if said in note]
+    assert len(told) == 1
+    assert told[0].startswith(f"Trial {late} {said} (0.9990)")

@@ -212,6 +212,16 @@ def test_a_vital_run_leaves_room_for_deploying_where_there_is_room_for_both() ->
     assert decide(now) == Run(vital, cap=pytest.approx(50.0))  # 1000 - 940 - 40, and the usual 3 % beyond
 
 
+def test_scoring_what_is_trained_goes_before_deploying_others() -> None:
+    purse, late = Purse(1000.0, 940.0), Check(7, "", 0, 15.0, 75.0)
+    now = situation(purse=purse, confirming=True, deploys=2, deploy_cost=100.0, deploy_each=50.0)
+    assert decide(replace(now, checks=(late,))) == Run(late, cap=pytest.approx(90.0))
+    further = replace(late, replicate=1, cost=80.0)
+    assert decide(replace(now, checks=(late, further))) == Deploy(pytest.approx(90.0))  # of three seeds one says little
+    assert decide(replace(now, checks=(replace(late, replicate=1),))) == Deploy(pytest.approx(90.0))
+    assert decide(replace(now, checks=(replace(late, cost=61.0),))) == Deploy(pytest.approx(90.0))
+
+
 def test_a_deployment_starts_only_where_its_forecast_fits_within_a_small_overdraft() -> None:
     ending = {"confirming": True, "closed": True, "deploys": 1, "deploy_cost": 40.0, "deploy_each": 40.0}
     assert decide(situation(**ending, purse=Purse(1000.0, 990.0))) == Deploy(cap=pytest.approx(40.0))
