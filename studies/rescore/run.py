@@ -56,15 +56,17 @@ def logits(model: Recorded, split: Split, max_length: int) -> np.ndarray:
 
 
 def recorded(study: Mapping[str, Any]) -> Iterator[Recorded]:
-    """Every model of the frontier in each of its forms, and the controls."""
+    """Every model of the frontier in each of its forms, and the controls in the form that they were scored in."""
     values = {t["checkpoint"]: t["values"] for t in study["trials"] if "test_score" in t["values"]}
     for row in (*study["front"], *study["controls"]):
-        name = row.get("name") or f"trial {row['trial']}"
-        own = values[row["checkpoint"]]
-        yield Recorded(name, "hf", row["checkpoint"], own.get("float_test_score", own["test_score"]))
-        for form in row.get("forms", ()):
-            if form["runtime"].startswith("onnx"):
-                yield Recorded(name, form["runtime"], form["folder"], form["test_score"])
+        name, checkpoint = row.get("name") or f"trial {row['trial']}", Path(row["checkpoint"])
+        forms = {form["runtime"]: (form["folder"], form["test_score"]) for form in row.get("forms", ())}
+        form = "onnx-int8" if row["form"] == "onnx-int8" else "torch"
+        own = checkpoint if form == "torch" else checkpoint.parent / form
+        forms.setdefault(form, (str(own), values[row["checkpoint"]]["test_score"]))
+        for runtime, (folder, score) in forms.items():
+            if runtime != "torch-bf16":
+                yield Recorded(name, "hf" if runtime == "torch" else runtime, folder, score)
 
 
 def read_study(name: str, storage: str) -> dict[str, Any]:
