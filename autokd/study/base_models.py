@@ -109,10 +109,8 @@ def _masked_notes(missing: Mapping[str, str]) -> list[str]:
 def find_helpers(space: Space) -> tuple[tuple[Asset, ...], dict[str, str]]:
     """The models that methods of a space read beside teacher and student, and why others are not at hand."""
     named: dict[str, str] = {}
-    for params in _every_option(space):
-        for stage in space.decode(params)["stages"]:
-            made = _made(stage)
-            named.update({} if made is None else build.assets_of(made))
+    for stage in _every_stage(space):
+        named.update(build.assets_of(stage))
     found, missing = [], {}
     for name, kind in named.items():
         try:
@@ -129,19 +127,23 @@ def _tuned_note(name: str) -> str:
 def named_models(space: Space) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names of the pretrained models in a space's pipelines, in text order: those of teachers, those of students."""
     teachers, students = dict[str, None](), dict[str, None]()
-    for params in _every_option(space):
-        for stage in space.decode(params)["stages"]:
-            made = _made(stage)
-            name = getattr(made, "model", None)
-            if made is not None and isinstance(name, str):
-                (teachers if "teacher" in made.facts.gives else students)[name or "auto"] = None
+    for stage in _every_stage(space):
+        name = getattr(stage, "model", None)
+        if isinstance(name, str):
+            (teachers if "teacher" in stage.facts.gives else students)[name or "auto"] = None
     return tuple(teachers), tuple(students)
 
 
 def _fresh_teachers(space: Space) -> tuple[str, ...]:
     """Addresses of the stages in a space's pipelines that train a teacher from nothing, in text order."""
-    stages = [_made(stage) for params in _every_option(space) for stage in space.decode(params)["stages"]]
-    return tuple(dict.fromkeys(build.address_of(type(stage)) for stage in stages if isinstance(stage, StartsFresh)))
+    fresh = [stage for stage in _every_stage(space) if isinstance(stage, StartsFresh)]
+    return tuple(dict.fromkeys(build.address_of(type(stage)) for stage in fresh))
+
+
+def _every_stage(space: Space) -> tuple[Any, ...]:
+    """The stages of pipelines that together take every option, in text order; without those that cannot be built."""
+    built = (_made(stage) for params in _every_option(space) for stage in space.decode(params)["stages"])
+    return tuple(stage for stage in built if stage is not None)
 
 
 def _every_option(space: Space) -> Iterator[Mapping[str, Any]]:

@@ -28,6 +28,13 @@ class Death(Exception):  # noqa: N818 - what happens, not an error of the study
     """The driver is killed."""
 
 
+def _dies_while_deploying(job: Job) -> Outcome:
+    """The driver's sudden death as the first deployment runs."""
+    if job.kind == "deploy":
+        raise Death
+    return toy_outcome(job)
+
+
 def test_every_member_of_the_front_is_deployed_in_all_its_forms(toy: Toy) -> None:
     study = toy("1cpu-min").run()
     assert study.front
@@ -73,13 +80,8 @@ def test_a_deployment_runs_alone_and_a_spent_study_does_not_repeat_it(toy: Toy) 
 def test_a_kill_while_deploying_costs_nothing_but_time(toy: Toy) -> None:
     made = toy("1cpu-min")
 
-    def dies(job: Job) -> Outcome:
-        if job.kind == "deploy":
-            raise Death
-        return toy_outcome(job)
-
     with pytest.raises(Death):
-        made.run(dies)
+        made.run(_dies_while_deploying)
     study = made.run()
     assert study.finished
     assert all(member.latency_ms for member in study.front)
@@ -119,13 +121,8 @@ def test_deploying_is_forecast_and_the_budget_holds(toy: Toy) -> None:
 def test_a_teacher_that_is_gone_is_made_again_for_what_is_left_to_deploy(toy: Toy) -> None:
     made = toy("1cpu-min")
 
-    def dies(job: Job) -> Outcome:
-        if job.kind == "deploy":
-            raise Death
-        return toy_outcome(job)
-
     with pytest.raises(Death):
-        made.run(dies)
+        made.run(_dies_while_deploying)
     before = Memory(made.store).prefixes["toy-teacher"]["device_seconds"]
     shutil.rmtree(made.places.cache)
     store = made.store  # the forecast alone does not hold it any more
@@ -165,13 +162,8 @@ def test_a_cache_that_is_removed_before_there_is_more_budget_is_filled_again(toy
 def test_a_teacher_that_the_rest_of_the_budget_does_not_hold_ends_no_study(toy: Toy) -> None:
     made = toy("1cpu-min")
 
-    def dies(job: Job) -> Outcome:
-        if job.kind == "deploy":
-            raise Death
-        return toy_outcome(job)
-
     with pytest.raises(Death):
-        made.run(dies)
+        made.run(_dies_while_deploying)
     shutil.rmtree(made.places.cache)
     study = made.run(_with_teacher)
     assert study.finished
