@@ -75,6 +75,7 @@ _quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 @click.option("--seed", default=0, show_default=True, type=int)
 @options.method_files
 @options.trust_remote_code
+@click.option("--cover", is_flag=True, help="Begin with pipelines that together use every method of the space.")
 @click.option("--dry-run", is_flag=True, help="Only say what the search would do and take; write nothing.")
 @options.as_json
 @_verbose

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,11 @@ class Choice:
     name: str
     options: tuple[Scalar, ...]
 
+    @property
+    def first(self) -> Scalar:
+        """The option that comes first."""
+        return self.options[0]
+
     def allows(self, value: Any) -> bool:
         return any(same(option, value) for option in self.options)
 
@@ -42,6 +48,17 @@ class Range:
     high: float
     log: bool = False
     integer: bool = False
+
+    @property
+    def first(self) -> float:
+        """The lower end."""
+        return self.low
+
+    @property
+    def middle(self) -> float:
+        """The middle of the scale that values are drawn on."""
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(middle) if self.integer else middle
 
     def allows(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, (int, float)):

@@ -121,7 +121,7 @@ class Space:
         tried: set[tuple[str, Any]] = set()
         while todo:
             fixed = todo.pop(0)
-            params = self.sample(lambda hole, fixed=fixed: fixed.get(hole.name, _first(hole)))  # type: ignore[misc]
+            params = self.sample(lambda hole, fixed=fixed: fixed.get(hole.name, hole.first))  # type: ignore[misc]
             yield params
             for name in params:
                 hole = self.hole(name)
@@ -137,7 +137,3 @@ class Space:
         if not hole.allows(value):
             raise SpecError(f"the parameter {hole.name!r} must be {hole.describe()}, but got {value!r}.")
         return value
-
-
-def _first(hole: Hole) -> Any:
-    return hole.options[0] if isinstance(hole, Choice) else hole.low

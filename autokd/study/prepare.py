@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -33,6 +33,7 @@ from autokd.store.summaries import list_studies
 from autokd.study import machine
 from autokd.study.appraise import PipelineAppraiser
 from autokd.study.base_models import find_base_models, require_legal, with_teachers
+from autokd.study.cover import Cover, Params, covering
 from autokd.study.feasible import require_feasible
 from autokd.study.latency_asked import find_graph_latency, find_latency
 from autokd.study.places import Places
@@ -71,6 +72,7 @@ class Request:
     methods: tuple[str, ...] = ()
     command: str = ""
     trust_remote_code: bool = False
+    cover: bool = False
 
     @property
     def teachers(self) -> tuple[str, ...]:
@@ -80,11 +82,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Settings, the parsed space, and what the reader should know of how they came about."""
+    """Settings, the parsed space, and what the reader should know of how they came about.
+
+    ``begins`` are the pipelines, resolved, that are to be tried before any other, with their parameters.
+    """
 
     settings: StudySettings
     space: Space
     notes: tuple[str, ...]
+    begins: tuple[tuple[Params, Mapping[str, Any]], ...] = ()
 
 
 def prepare(request: Request) -> Prepared:
@@ -150,8 +156,20 @@ def _prepare(request: Request) -> Prepared:
     )
     cut = f"Texts are cut at {max_length} tokens: a model reads no more (asked for: {request.max_length})."
     notes = (*task.notes, *models.notes, *seats.notes, *told, *([cut] if max_length < request.max_length else []))
-    require_feasible(settings, space, PipelineAppraiser(settings, places.cache))
-    return Prepared(settings, space, notes)
+    appraiser = PipelineAppraiser(settings, places.cache)
+    require_feasible(settings, space, appraiser)
+    if not request.cover:
+        return Prepared(settings, space, notes)
+    cover = covering(space, appraiser)
+    begins = tuple((params, appraisal.pipeline) for params, appraisal in cover.chosen)
+    return Prepared(settings, space, (*notes, *_covered(cover)), begins)
+
+
+def _covered(cover: Cover) -> list[str]:
+    told = [f"Begins with {len(cover.chosen)} pipelines that together use every method that can be used here."]
+    if cover.missed:
+        told.append(f"No pipeline of this study can use {', '.join(cover.missed)}.")
+    return told
 
 
 def environment() -> Mapping[str, str]:

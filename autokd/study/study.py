@@ -33,6 +33,7 @@ from autokd.study.memory import Memory
 from autokd.study.places import Places
 from autokd.study.pool import PoolRunner
 from autokd.study.prepare import POOL_IS_HERE, Request, RunnerName, prepare
+from autokd.study.queue import Queue
 from autokd.study.result import Study, snapshot
 from autokd.study.seats import find_seats
 from autokd.study.view import StudyView
@@ -76,6 +77,9 @@ def search(
     store = StudyStore.create(storage, prepared.settings, prepared.space.holes, artifacts)
     for note in prepared.notes:
         Memory(store).note(note)
+    queue = Queue(Places(store.files, prepared.settings.study).queue)
+    for params, pipeline in prepared.begins:
+        queue.put(pipeline, params)
     on_start(prepared.settings)
     return run(store, on_event)
 

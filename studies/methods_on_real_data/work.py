@@ -86,7 +86,9 @@ def specified(run: Run, place: Place) -> TrialSpec:
         if not copied.is_dir():
             copy_asset(asset, copied)
     arm = next(arm for arm in ARMS if arm.name == run.arm)
-    pipeline = Pipeline.from_json(arm.pipeline(Setting(run.cell.regression, run.cell.epochs, run.lr, run.cell.batch_size)))
+    pipeline = Pipeline.from_json(
+        arm.pipeline(Setting(run.cell.regression, run.cell.epochs, run.lr, run.cell.batch_size))
+    )
     return TrialSpec(
         pipeline=pipeline.to_json(),
         task=str(frozen),
