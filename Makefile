@@ -12,7 +12,7 @@ search: $(VENV)/.offline
 	$(BIN)/autokd search --dataset pydocs --budget $(BUDGET)
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
