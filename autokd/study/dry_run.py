@@ -144,6 +144,7 @@ def _forecast(
         )
     else:
         told = (f"Masked, because the budget does not hold them: {', '.join(masked)}.",) if masked else ()
+    first = (*(pipeline for _, pipeline in prepared.begins), *(appraisal.pipeline for appraisal in drawn))
     return Plan(
         study=settings.study,
         dataset=settings.task_name,
@@ -154,7 +155,7 @@ def _forecast(
         workers=settings.workers,
         budget=settings.budget,
         budget_seconds=None if math.isinf(purse.limit) else purse.limit,
-        stages=tuple(stage["use"] for stage in drawn[0].pipeline["stages"]),
+        stages=tuple(stage["use"] for stage in first[0]["stages"]),
         probe_seconds_per_mac=probe,
         teacher_seconds=teacher,
         cheapest_seconds=min(costs),
@@ -165,7 +166,7 @@ def _forecast(
         n_trials=max(int(n_trials), 0),
         disk_bytes=_disk_bytes(settings, drawn),
         memory_bytes=_memory_bytes(settings, drawn),
-        pipelines=tuple(appraisal.pipeline for appraisal in drawn[:n_pipelines]),
+        pipelines=first[:n_pipelines],
         notes=(*prepared.notes, *told),
     )
 

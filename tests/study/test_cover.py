@@ -15,6 +15,7 @@ from autokd.space import Space
 from autokd.space.library import find_space
 from autokd.study.appraise import PipelineAppraiser
 from autokd.study.cover import Cover, covering
+from autokd.study.dry_run import plan
 from autokd.study.prepare import Request, prepare
 from autokd.study.study import search
 
@@ -89,6 +90,14 @@ def test_a_search_says_how_many_it_begins_with_and_what_it_cannot_use(folder: Pa
     assert any(note.startswith("Begins with 7 pipelines") for note in notes)
     assert any(note.startswith("No pipeline of this study can use") and "LoadStudent" in note for note in notes)
     assert prepare(request(folder, study="plain")).begins == ()
+
+
+def test_a_dry_run_shows_them_first(folder: Path) -> None:
+    asked = request(folder, study="planned", cover=True)
+    found = plan(asked, n_pipelines=8).pipelines
+    begins = [pipeline for _, pipeline in prepare(asked).begins]
+    assert list(found[:7]) == begins
+    assert found[7] not in begins
 
 
 def test_a_search_begins_with_its_covering_set_and_no_trial_fails(folder: Path) -> None:
