@@ -45,14 +45,18 @@ class Arm:
 
     def pipeline(self, setting: Setting) -> Json:
         """The whole pipeline, with what every arm has in common in front."""
-        teacher = {
-            "use": "basics:FineTuneTeacher",
-            "model": "minilm",
-            "epochs": TEACHER_EPOCHS,
-            "optimizer": {"use": "basics:AdamW", "lr": TEACHER_LR},
-        }
-        student = {"use": "basics:TruncateLayers", "keep": LAYERS}
-        return {"stages": [teacher, student, *self.stages(setting)], "form": "float32"}
+        return started(self.stages(setting), LAYERS, TEACHER_EPOCHS)
+
+
+def started(stages: list[Json], layers: int, teacher_epochs: float) -> Json:
+    """A pipeline of these stages behind the fine-tuned teacher and a student of so many of its layers."""
+    teacher = {
+        "use": "basics:FineTuneTeacher",
+        "model": "minilm",
+        "epochs": teacher_epochs,
+        "optimizer": {"use": "basics:AdamW", "lr": TEACHER_LR},
+    }
+    return {"stages": [teacher, {"use": "basics:TruncateLayers", "keep": layers}, *stages], "form": "float32"}
 
 
 def distil(setting: Setting, *objectives: Json, optimizer: Json | None = None, **fields: Any) -> Json:

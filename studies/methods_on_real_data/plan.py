@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from arms import ARMS, LEARNING_RATES, Arm
+from arms import ARMS, LEARNING_RATES, Arm, Json, Setting
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,14 @@ class Run:
     replicate: int
 
     @property
-    def key(self) -> tuple[str, str, float, int]:
+    def about(self) -> Json:
         """What tells runs apart in the results."""
-        return self.cell.name, self.arm, self.lr, self.replicate
+        return {"cell": self.cell.name, "arm": self.arm, "lr": self.lr, "replicate": self.replicate}
+
+    @property
+    def pipeline(self) -> Json:
+        arm = next(arm for arm in ARMS if arm.name == self.arm)
+        return arm.pipeline(Setting(self.cell.regression, self.cell.epochs, self.lr, self.cell.batch_size))
 
 
 # Other texts are two to four times as long as CoLA's: fewer rows in smaller batches, so about as many steps (235).

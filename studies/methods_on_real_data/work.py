@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from arms import ARMS, Setting
 from filelock import FileLock
-from plan import Cell, Run
+from plan import Cell
 
 from autokd.core.canonical import digest
 from autokd.core.job import Job, Outcome, TrialSpec
@@ -39,19 +39,37 @@ class Place:
     processes: int
 
 
-def train(run: Run, place: Place) -> dict[str, Any]:
+class Training(Protocol):
+    """One training of a results file: ``about`` is what tells its row from others."""
+
+    @property
+    def cell(self) -> Cell: ...
+
+    @property
+    def replicate(self) -> int: ...
+
+    @property
+    def about(self) -> dict[str, Any]: ...
+
+    @property
+    def pipeline(self) -> dict[str, Any]: ...
+
+
+def train(run: Training, place: Place) -> dict[str, Any]:
     """A row of the results: what was scored and measured of one trained student, or ``error``."""
-    row: dict[str, Any] = {"cell": run.cell.name, "arm": run.arm, "lr": run.lr, "replicate": run.replicate}
-    spec = specified(run, place)
+    row, spec = dict(run.about), specified(run, place)
     with FileLock(Path(place.folder) / f"{run.cell.task}.lock"):  # one makes the teacher, the others wait
         if not prefix_ready(spec):
             made = run_job(_job(spec, place, "prefix", f"{run.cell.name}-teacher"), lambda _: None)
             if made.state != "complete":
                 return {**row, "error": made.error}
-    outcome = run_job(_job(spec, place, "confirm", digest(list(run.key))), lambda _: None)
+    job = _job(spec, place, "confirm", digest(run.about))
+    outcome = run_job(job, lambda _: None)
     if outcome.state != "complete":
         return {**row, "error": outcome.error}
-    return {**row, **_measured(outcome, load_cell(run.cell).metric)}
+    measured = _measured(outcome, load_cell(run.cell).metric)
+    shutil.rmtree(job.folder)  # hundreds of checkpoints fill a disk
+    return {**row, **measured}
 
 
 def _measured(outcome: Outcome, metric: str) -> dict[str, Any]:
@@ -75,22 +93,18 @@ def load_cell(cell: Cell) -> Task:
     return task.with_train(task.train.take(sorted(chosen.tolist())))
 
 
-def specified(run: Run, place: Place) -> TrialSpec:
+def specified(run: Training, place: Place) -> TrialSpec:
     """What a worker needs to train a run; the task and the base model are put in place where they are not."""
     folder = Path(place.folder)
-    task, frozen = load_cell(run.cell), folder / "tasks" / run.cell.name
+    task, frozen = load_cell(run.cell), folder / "tasks" / f"{run.cell.task}-{run.cell.rows or 'all'}"
     asset, copied = find_model(TEACHER), folder / "models" / TEACHER
     with FileLock(folder / "inputs.lock"):
         if not frozen.is_dir():
             freeze(task, frozen)
         if not copied.is_dir():
             copy_asset(asset, copied)
-    arm = next(arm for arm in ARMS if arm.name == run.arm)
-    pipeline = Pipeline.from_json(
-        arm.pipeline(Setting(run.cell.regression, run.cell.epochs, run.lr, run.cell.batch_size))
-    )
     return TrialSpec(
-        pipeline=pipeline.to_json(),
+        pipeline=Pipeline.from_json(run.pipeline).to_json(),
         task=str(frozen),
         assets={TEACHER: str(copied)},
         cache=str(folder / "cache"),
