@@ -72,7 +72,7 @@ CPU = Plan(
         Cell("cola", 2_500, 3),
         Cell("tweet_emotion", 1_250, 3, batch_size=16),
         Cell("mrpc", 1_250, 3, batch_size=16, skips=FURTHER),
-        Cell("rte", 1_250, 3, batch_size=16, skips=FURTHER),
+        Cell("rte", 800, 3, batch_size=16, skips=FURTHER),
         Cell("cola", None, 8, prunes=True),
     ),
     seeds=3,
