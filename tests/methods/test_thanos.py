@@ -110,6 +110,16 @@ def test_an_update_is_that_of_the_paper_and_leaves_capped_arms_alone() -> None:
     np.testing.assert_allclose(found, np.array([1, 1, grown, 1]) / grown)
 
 
+@pytest.mark.parametrize(("eta", "gamma", "capped"), [(0.1, 0.2, False), (0.2, 0.2, False), (0.5, 0.05, True)])
+def test_rewards_up_to_one_meet_the_cap_of_exponents_only_where_eta_is_above_gamma(eta, gamma, capped) -> None:
+    arms, plays = arms_of(6), 2
+    weights = np.array([1e-9, 1, 1, 1, 1, 1])
+    p, always = inclusion_probabilities(weights, arms, plays, gamma)
+    assert p[0] == pytest.approx(gamma * plays / 6)  # as rarely as can be
+    found = updated(weights, arms, np.array([0, 1]), np.array([1.0, 0.0]), p, always, plays, eta)
+    assert np.log(found[0] / 1e-9) == pytest.approx(1.0 if capped else eta / gamma)
+
+
 # ------------------------------------------------------------------------------------ one node, many steps
 
 
@@ -129,7 +139,7 @@ def outlier_star() -> np.ndarray:
     """Ten neighbours, one of which is six times as large, points the other way and is not cancelled."""
     z = np.zeros((10, 16))
     z[:, 0] = 1.0
-    z += 0.1 * draws(0).normal(size=z.shape)
+    z += 0.165 * draws(0).normal(size=z.shape)
     z[0] = 0.0
     z[0, 0] = -6.0
     return z
@@ -162,6 +172,21 @@ def importance_error(z: np.ndarray) -> float:
     return float(((estimates - z.sum(axis=0)) ** 2).sum(axis=1).mean())
 
 
+def bandit_error(z: np.ndarray) -> float:
+    """As ``thanos_error``, of sums weighted by inverse probabilities, learnt from the unbiased estimator's reward."""
+    d, draw, errors = len(z), draws(0), []
+    arms, many, places = arms_of(*[d] * N), np.tile(z, (N, 1)), np.arange(N * d)
+    reward = lambda z, owners, n, p: unbiased_rewards(z, p)  # noqa: E731
+    bandits = Bandits(arms, K, gamma=0.2, eta=0.1, restart=0, reward=reward)
+    for _ in range(2000):
+        played = bandits.play(arms, places, draw)
+        drawn = many[played.chosen]
+        estimates = (drawn / played.p[played.chosen, None]).reshape(N, K, -1).sum(axis=1)
+        errors.append(((estimates - z.sum(axis=0)) ** 2).sum(axis=1).mean())
+        bandits.learn(played, drawn)
+    return float(np.mean(errors[-500:]))
+
+
 def uniform_error(z: np.ndarray) -> float:
     """Of (D / k) sums over k drawn evenly without replacement: ``D^2 / k (D - k) / (D - 1) mean |z - zbar|^2``."""
     d = len(z)
@@ -173,18 +198,23 @@ def test_thanos_wins_where_large_neighbours_cancel() -> None:
     found, p = thanos_error(z, low=-4.0)
     assert uniform_error(z) == pytest.approx(335, rel=0.05)
     assert importance_error(z) == pytest.approx(168, rel=0.15)
+    assert bandit_error(z) == pytest.approx(167, rel=0.15)  # it learns the best probabilities, and no more
     assert found < 0.6 * uniform_error(z)
     assert found < importance_error(z)
     assert p[:, :4].sum(axis=1).mean() < 0.3  # of 3 in all; drawn evenly it would be 1
 
 
 def test_thanos_loses_to_importance_sampling_where_one_large_neighbour_is_not_cancelled() -> None:
-    """Its bias does not vanish: it leaves out a part that the sum is made of. Sampling by norms keeps that part."""
+    """Its bias does not vanish: it leaves out a part that the sum is made of. Sampling by norms keeps that part.
+
+    What is left to it is the noise of the others, which the reference numbers (121, 12.5 and 70) do not name. Their
+    12.5 wants 0.165 in each dimension, and then the other two come out as well.
+    """
     z = outlier_star()
     found, p = thanos_error(z, low=-4.0 * 36 / 25)
     assert uniform_error(z) == pytest.approx(121, rel=0.05)
-    assert found == pytest.approx(65, rel=0.2)  # below even play all the same
-    assert importance_error(z) < 0.3 * found
+    assert found == pytest.approx(70, rel=0.15)  # below even play all the same
+    assert importance_error(z) == pytest.approx(12.5, rel=0.15)
     assert p[:, 0].mean() < 0.1
 
 

@@ -24,7 +24,7 @@ class WordSwap:
     Symbols: share: fraction of the words that are swapped (the paper's ``aug_p``, 0.3 in most of its trials).
     Source: Distiller, arXiv:2109.11105 (its augmentation "random").
     Differences: words are split at white space and the swaps are drawn here, not by nlpaug; a row's swaps are drawn
-        once from the source text and never from an already changed copy.
+        once.
     """
 
     kind: ClassVar[str] = "augmenter"

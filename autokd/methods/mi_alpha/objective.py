@@ -34,11 +34,12 @@ class MutualInformation:
         the feed-forward width; out: width of the vectors, nothing for the paper's (64, or 16); weight: of the sum.
     Source: Distiller, arXiv:2109.11105, its MI-alpha; the transformer is the paper's critic for skip and last.
     Differences: scores are B x B between examples (the released Transformer critic contrasts token positions, and its
-        position code runs over the batch); the leave-one-out sums are stable log-sum-exps (the released one is wrong by
-        a nat once a score leads its row by 17); rows of S are the baseline's own variable, the teacher, as in the
-        printed equation. With the mlp the pair of embedding outputs is left out, because the [CLS] embedding is the
-        same for every example. Under emd too one critic serves all pairs: the released code trains one for each, but a
-        transport carries nothing between most layers, whose critics would then never learn what they cost.
+        position code runs over the batch); the leave-one-out sums are stable log-sum-exps (the released one is off by
+        0.37 where a score leads its row by 17, by a whole nat at 20); rows of S are the baseline's own variable, the
+        teacher, as in the printed equation. With the mlp the pair of embedding outputs is left out, because the [CLS]
+        embedding is the same for every example. Under emd too one critic serves all pairs: the released code trains one
+        for each, but a transport carries nothing between most layers, whose critics would then never learn what they
+        cost.
     """
 
     kind: ClassVar[str] = "objective"

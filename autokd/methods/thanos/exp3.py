@@ -87,7 +87,8 @@ def updated(
     """The weights after rewards [n_drawn] of the arms ``drawn``; each bandit's largest is then 1.
 
     ``w_i *= exp(k eta (r_i / p_i) / K)`` for drawn arms that are not capped; the exponent counts as 1 at most, so that
-    rewards without a bound cannot overflow. ``p`` and ``capped`` [n_arms] as they were drawn by.
+    rewards without a bound cannot overflow. Rewards up to 1 give no exponent above ``eta / gamma``. ``p`` and
+    ``capped`` [n_arms] as they were drawn by.
     """
     exponents = plays * eta * rewards / p[drawn] / arms.counts[arms.owners[drawn]]
     changed = weights.copy()

@@ -92,7 +92,8 @@ class Thanos:
     Source: Thanos, arXiv:2103.01089.
     Differences: the released code's step size shrinks by the squared degree with each node it has handled, it samples
         one after the other instead of by dependent rounding, leaves out the importance weights ``1 / p_i`` and the
-        factor ``D / k``, and learns from the first layer only, with one bandit for all layers.
+        factor ``D / k``, and learns from the first layer only, with one bandit for all layers. An exponent is at most
+        1; as it is never above ``eta / gamma``, that changes something only where eta is above gamma.
     """
 
     kind: ClassVar[str] = "sampler"
