@@ -73,10 +73,10 @@ def test_end_points_are_info_nce_and_the_baseline_bound() -> None:
 
 
 def test_upper_bounds_hold_for_every_score() -> None:
-    for seed in range(200):
+    for seed in range(3000):
         scores, baseline = drawn(seed, scale=6.0)
-        for alpha in (0.1, 0.5, 0.9):
-            assert float(information(scores, baseline, alpha)) <= 1 + math.log(5 / alpha) + 1e-9
+        alpha = (0.1, 0.5, 0.9)[seed % 3]
+        assert float(information(scores, baseline, alpha)) <= 1 + math.log(5 / alpha) + 1e-9
         assert float(information(scores, baseline, 1.0)) <= math.log(5) + 1e-9
 
 
