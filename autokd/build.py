@@ -185,7 +185,7 @@ def _argument(where: str, hint: Any, given: Any) -> Any:
         inner = next(iter(get_args(hint)), Any)
         return tuple(_argument(where, inner, item) for item in given)
     if not _fits(hint, given):
-        raise SpecError(f"{where} must be {_spelled(hint)}, but got {given!r}.")
+        raise SpecError(f"{where} must be {_spelled(hint)}, but got {given!r:.200}.")
     return float(given) if hint is float else given
 
 
@@ -197,7 +197,8 @@ def _fits(hint: Any, given: Any) -> bool:
     if hint is type(None):
         return given is None
     if hint is float:
-        return isinstance(given, (int, float)) and not isinstance(given, bool)
+        # JSON has whole numbers that no float holds.
+        return isinstance(given, float) or (_fits(int, given) and abs(given) <= sys.float_info.max)
     if hint is int:
         return isinstance(given, int) and not isinstance(given, bool)
     if hint in _PLAIN:

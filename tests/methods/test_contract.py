@@ -9,8 +9,9 @@ from typing import ClassVar
 import pytest
 import torch
 
-from autokd.build import address_of, all_methods
+from autokd.build import address_of, all_methods, build, defaults
 from autokd.contracts import ANY_DATA, Context, Cost, Facts, Models, OptimizerMethod, Sizes
+from autokd.core.errors import SpecError
 from autokd.methods.adashift import AdaShift
 from autokd.methods.basics import (
     AdamW,
@@ -86,6 +87,15 @@ def test_contract(use: str, tmp_path: Path) -> None:
     assert use in CASES, f"{use} has no case here"
     assert type(CASES[use].method) is METHODS[use]
     check_all(CASES[use], tmp_path)
+
+
+@pytest.mark.parametrize("use", METHODS)
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 10**400], ids=["inf", "nan", "1e400"])
+def test_numbers_are_finite(use: str, value: float) -> None:
+    for name, default in defaults(use).items():
+        if isinstance(default, float):
+            with pytest.raises(SpecError, match=rf"\.{name} must be a "):
+                build({"use": use, name: value})
 
 
 @pytest.mark.parametrize("optimizer", [AdamW(lr=1e-3), AdaShift(lr=1e-3, keep=2)], ids=["adamw", "adashift"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from autokd.core.errors import SpecError
+
+_LARGEST = sys.float_info.max  # JSON knows Infinity, and whole numbers beyond all floats
 
 
 def refusal(method: object, field: str, rule: str, value: object) -> SpecError:
@@ -21,10 +24,10 @@ def whole(method: object, field: str, low: int, high: int | None = None) -> None
         raise refusal(method, field, rule, value)
 
 
-def number(method: object, field: str, low: float, high: float = float("inf")) -> None:
-    """The field must be a number in [low, high]."""
+def number(method: object, field: str, low: float, high: float = _LARGEST) -> None:
+    """The field must be a finite number in [low, high]."""
     value: Any = getattr(method, field)
-    rule = f"a number of at least {low:g}" if high == float("inf") else f"a number from {low:g} to {high:g}"
+    rule = f"a finite number of at least {low:g}" if high == _LARGEST else f"a number from {low:g} to {high:g}"
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise refusal(method, field, rule, value)
 
@@ -33,7 +36,7 @@ def above(method: object, field: str, low: float) -> None:
     """The field must be a finite number above ``low``."""
     value: Any = getattr(method, field)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not low < value < float("inf"):
+    if not is_number or not low < value <= _LARGEST:
         raise refusal(method, field, f"a finite number above {low:g}", value)
 
 
