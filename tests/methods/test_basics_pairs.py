@@ -82,6 +82,19 @@ def test_maps_name_their_pairs() -> None:
     assert layer_map("emd", 2, 3).transported == (3, 2)  # a deeper student is no trouble
 
 
+def test_no_layer_of_a_deeper_student_is_compared_with_the_embeddings() -> None:
+    assert layer_map("skip", 2, 3).pairs == ((0, 0), (1, 2), (2, 3))
+    assert layer_map("skip", 2, 3, embedding=False).pairs == ((1, 2), (2, 3))
+    assert layer_map("skip", 1, 4, embedding=False).pairs == ((1, 4),)
+    for n_teacher in range(1, 13):
+        for n_student in range(1, 13):
+            pairs = layer_map("skip", n_teacher, n_student).pairs
+            assert pairs[0] == (0, 0)
+            assert pairs[-1] == (n_teacher, n_student)
+            assert all(t > 0 and s > 0 for t, s in pairs[1:])
+            assert len(pairs) == 1 + n_student or n_student > n_teacher
+
+
 def test_weights_are_one_for_fixed_pairs_and_the_plan_for_the_others() -> None:
     fixed = layer_map("skip", 4, 2)
     assert fixed.weights(torch.tensor([3.0, 1.0, 2.0])).tolist() == [1, 1, 1]

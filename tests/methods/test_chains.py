@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from autokd.contracts import BaseModel, Slot
+from autokd.contracts import BaseModel, Sizes, Slot
 from autokd.core.errors import SpecError
 from autokd.core.task import Task
 from autokd.deploy.export import export_checkpoint
@@ -22,6 +22,7 @@ from autokd.deploy.runtimes import open_runtime
 from autokd.engine.evaluate import predict
 from autokd.models.elastic import matrices_of, shape_of
 from autokd.models.slots import build
+from autokd.models.tiny import tiny_shape
 from autokd.pipeline import Pipeline, task_facts
 from autokd.testing.context import tiny_context
 from autokd.testing.methods import run_stages
@@ -290,6 +291,22 @@ ILLEGAL_FOR_MODELS = {
 }
 
 
+# What only the networks' shapes and the number of rows tell: here a teacher of 2 layers, a student of 3, 48 rows.
+DEEPER = "layers 'last' needs a teacher with at least as many layers as the student, but got 2 and 3."
+ILLEGAL_FOR_SIZES = {
+    f"the last layers of too few: {objective['use']}": (
+        (TEACHER, LOAD, distil({**objective, "layers": "last"})),
+        DEEPER,
+    )
+    for objective in (HIDDEN, COSINE, PKD, HIDDEN_CE, MI)
+} | {
+    "more layers than there are": (
+        (TEACHER, {**TRUNCATE, "keep": 9}, distil()),
+        "at most 2 layers can be kept of 2, but got 9.",
+    ),
+}
+
+
 def refusal(stages: tuple[Stage, ...], task: Task, bases: Mapping[str, BaseModel]) -> str:
     with pytest.raises(SpecError) as caught:
         Pipeline.from_json({"stages": list(stages)}).check(task_facts(task), bases)
@@ -307,6 +324,17 @@ def test_a_chain_that_numbers_forbid_says_why(name: str) -> None:
     stages, message = ILLEGAL_FOR_NUMBERS[name]
     assert refusal(stages, tiny_regression(), {}) == message
     Pipeline.from_json({"stages": list(stages)}).check(task_facts(tiny_task()))
+
+
+@pytest.mark.parametrize("name", ILLEGAL_FOR_SIZES)
+def test_a_chain_that_sizes_forbid_is_refused_by_its_forecast(name: str) -> None:
+    stages, message = ILLEGAL_FOR_SIZES[name]
+    pipeline = Pipeline.from_json({"stages": list(stages)})
+    pipeline.check(task_facts(tiny_task()))
+    bases = {"auto": tiny_shape(depth=2), "small": tiny_shape(depth=3)}
+    with pytest.raises(SpecError) as caught:
+        pipeline.forecast(Sizes(48, 8.0, bases["auto"], bases=bases))
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("name", ILLEGAL_FOR_MODELS)

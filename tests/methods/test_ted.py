@@ -40,6 +40,7 @@ from autokd.methods.ted.objectives import LayerTerm
 from autokd.models.elastic import shape_of
 from autokd.models.linear import Linear, initialise
 from autokd.models.slots import build, load_slot, save_slot
+from autokd.models.tiny import tiny_slot
 from autokd.pipeline import Pipeline
 from autokd.testing.context import tiny_context
 from autokd.testing.methods import contents, run_stages
@@ -161,8 +162,11 @@ def test_pairs_of_layers() -> None:
     assert [t for t, _ in filter_pairs(6, 4)] == [1, 3, 4, 6]
     for every in (1, 2, 3, 4, 6, 12):
         assert len(filter_pairs(12, 12, every)) == 12 // every
+    assert filter_pairs(2, 3) == ((1, 2), (2, 3))  # no filter reads the teacher's embeddings
     with pytest.raises(SpecError, match=r"every 3-th layer .* it has 2"):
         filter_pairs(12, 2, 3)
+    with pytest.raises(SpecError, match=r"every 2-th of 3 student layers find none of the teacher's 1 to follow"):
+        filter_pairs(1, 3, 2)
 
 
 def test_counts_of_the_papers_filters() -> None:
@@ -489,7 +493,8 @@ def test_filters_of_another_teacher_or_student_are_refused_at_work_too(models: M
     FilteredHidden().build(wider, ctx)  # two layers have a first one too
     config = {**models[SLOT].config, "pairs": [[2, 3]]}
     deeper = models.with_slots(**{SLOT: replace(models[SLOT], config=config)})
-    for broken in (other, deeper):
+    widths = [models.with_slots(student=tiny_slot(hidden=hidden, depth=3)) for hidden in (12, 24)]
+    for broken in (other, deeper, *widths):
         with pytest.raises(SpecError, match="learn them again after it"):
             FilteredHidden().build(broken, ctx)
 

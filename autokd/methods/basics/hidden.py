@@ -67,11 +67,17 @@ def build_hidden_term(
     return term
 
 
-def projection_macs(sizes: Sizes) -> float:
-    """The products of the projections of one row, where widths differ: one for each of the student's hidden states."""
-    if sizes.student is None or sizes.student.hidden == sizes.teacher.hidden:
+def projection_macs(layers: str, sizes: Sizes) -> float:
+    """The products of the projections of one row, where widths differ: one for each student layer that is compared.
+
+    Raises SpecError for a layer map that the two depths do not allow.
+    """
+    if sizes.student is None:
         return 0.0
-    return (sizes.student.depth + 1) * sizes.length * sizes.student.hidden * sizes.teacher.hidden
+    compared = layer_map(layers, sizes.teacher.depth, sizes.student.depth).student
+    if sizes.student.hidden == sizes.teacher.hidden:
+        return 0.0
+    return len(compared) * sizes.length * sizes.student.hidden * sizes.teacher.hidden
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class HiddenMSE:
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = SAME_TOKENS
 
     layers: str = "skip"
@@ -110,4 +116,4 @@ class HiddenMSE:
 
     def cost(self, sizes: Sizes) -> float:
         """The projections' products, where widths differ."""
-        return projection_macs(sizes)
+        return projection_macs(self.layers, sizes)

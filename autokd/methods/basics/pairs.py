@@ -15,13 +15,16 @@ LAYER_MAPS = (*PAIRINGS, "emd")
 
 
 def layer_pairs(layers: str, n_teacher: int, n_student: int) -> tuple[tuple[int, int], ...]:
-    """Pairs (teacher index, student index) of hidden states, 0 the embedding output; one per student index.
+    """Pairs (teacher index, student index) of hidden states, 0 the embedding output; at most one per student index.
 
-    ``skip``: every k-th teacher layer, ``k = n_teacher / n_student``, rounded down (arXiv:2109.11105).
+    ``skip``: every k-th teacher layer, ``k = n_teacher / n_student``, rounded down (arXiv:2109.11105). Of a student
+    deeper than its teacher the layers before the teacher's first have no pair (the paper has no such student; its
+    formula would compare them with the teacher's embedding output, whose [CLS] vector is the same for every row).
     ``last``: the teacher's last layers; raises SpecError where the student has more layers than the teacher.
     """
     if layers == "skip":
-        return tuple((i * n_teacher // n_student, i) for i in range(n_student + 1))
+        pairs = ((i * n_teacher // n_student, i) for i in range(n_student + 1))
+        return tuple((t, s) for t, s in pairs if t > 0 or s == 0)
     if n_student > n_teacher:
         raise SpecError(
             f"layers 'last' needs a teacher with at least as many layers as the student, "

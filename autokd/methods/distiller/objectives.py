@@ -27,7 +27,7 @@ class _Hidden:
 
     def cost(self, sizes: Sizes) -> float:
         """The projections' products, where widths differ."""
-        return projection_macs(sizes)
+        return projection_macs(self.layers, sizes)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Cosine(_Hidden):
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = SAME_TOKENS
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
@@ -70,7 +70,7 @@ class PKD(_Hidden):
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = Facts(needs=BOTH)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
@@ -94,7 +94,7 @@ class HiddenCE(_Hidden):
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = SAME_TOKENS
 
     def build(self, models: Models, ctx: Context) -> LossTerm:

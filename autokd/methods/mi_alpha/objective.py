@@ -44,7 +44,7 @@ class MutualInformation:
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2109.11105"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = Facts(needs=frozenset({"teacher", "student"}))
 
     alpha: float = 0.9

@@ -51,12 +51,17 @@ class FilterShape:
 def filter_pairs(n_teacher: int, n_student: int, every: int = 1) -> tuple[tuple[int, int], ...]:
     """Pairs (teacher layer, student layer), both from 1, at every ``every``-th student layer.
 
-    Student layer k goes with teacher layer ``floor(k * n_teacher / n_student)``: 2, 4 .. 12 for 6 of 12. Raises
-    SpecError where the student has no ``every``-th layer.
+    Student layer k goes with teacher layer ``floor(k * n_teacher / n_student)``: 2, 4 .. 12 for 6 of 12; where that is
+    0, as in a student deeper than its teacher, with none. Raises SpecError where no pair is left.
     """
     if every > n_student:
         raise SpecError(f"filters at every {every}-th layer need a student of as many layers, but it has {n_student}.")
-    return tuple((t, s) for t, s in layer_pairs("skip", n_teacher, n_student) if s > 0 and s % every == 0)
+    pairs = tuple((t, s) for t, s in layer_pairs("skip", n_teacher, n_student) if s > 0 and s % every == 0)
+    if not pairs:
+        raise SpecError(
+            f"filters at every {every}-th of {n_student} student layers find none of the teacher's {n_teacher} to follow."
+        )
+    return pairs
 
 
 def shape_between(
@@ -102,7 +107,8 @@ def shape_in(models: Models) -> FilterShape:
     shape = FilterShape.from_json(config)
     student = shape_of_slot(models["student"])
     deepest = max(s for _, s in shape.pairs)
-    if config["learnt_from"] != models["teacher"].content or (shape.student, deepest) > (student.hidden, student.depth):
+    serves = shape.student == student.hidden and deepest <= student.depth
+    if config["learnt_from"] != models["teacher"].content or not serves:
         raise SpecError(
             "filters serve the teacher and the layers that they were learnt from, but one of the two networks was "
             "replaced since; learn them again after it (ted:LearnFilters)."

@@ -59,7 +59,7 @@ class LearnFilters:
 
     kind: ClassVar[str] = "stage"
     source: ClassVar[str] = "2210.01351"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     shared: ClassVar[bool] = False
     facts: ClassVar[Facts] = Facts(
         needs=frozenset({"teacher", "student", "trained_student"}),

@@ -54,7 +54,7 @@ class FilteredHidden:
         checks.one_of(self, "over", OVER)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
-        """Raises SpecError where the filters belong to another teacher or to deeper or wider students."""
+        """Raises SpecError where the filters belong to another teacher, or to a student that is deeper or of another width."""
         shape = shape_in(models)
         filters = cast(FilterPair, build(models[SLOT]))
         filters.teacher.requires_grad_(False)
@@ -87,7 +87,7 @@ class ProjectedHidden:
 
     kind: ClassVar[str] = "objective"
     source: ClassVar[str] = "2210.01351"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     facts: ClassVar[Facts] = Facts(needs=_BOTH, forbids=_SAME_TOKENS)
 
     weight: float = 10.0
