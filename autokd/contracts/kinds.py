@@ -99,8 +99,18 @@ class Hook(Method, Protocol):
 
 
 @runtime_checkable
+class MaskingHook(Hook, Protocol):
+    """A hook that leaves a share of weights at zero. A loop has at most one hook that prunes, this or the next kind:
+    what one of them counts, another would change."""
+
+    @property
+    def sparsity(self) -> float:
+        """The share of zeros at the end among the weights that it masks, in [0, 1]."""
+
+
+@runtime_checkable
 class ReshapingHook(Hook, Protocol):
-    """A hook whose ``finish`` gives a network of another shape. A loop has at most one."""
+    """A hook whose ``finish`` gives a network of another shape. It prunes, see ``MaskingHook``."""
 
     def sizes_after(self, sizes: Sizes) -> Sizes:
         """The sizes after the stage that the hook is in. The student's totals (parameters, multiply-accumulates) are

@@ -307,15 +307,29 @@ ILLEGAL_FOR_SIZES = {
 }
 
 
+# What a stage refuses by itself, whatever stands before it.
+ILLEGAL_HOOKS = {
+    f"{names[0]} beside {names[1]}": (
+        (TEACHER, TRUNCATE, distil(hooks=[*one["hooks"], *other["hooks"]])),
+        f"Distil.hooks must be a list with at most one that prunes, but got {names!r}.",
+    )
+    for one, other, names in (
+        (PLATON, CUT, ["Platon", "StructuredPlaton"]),
+        (CUT, PRUNE, ["StructuredPlaton", "MagnitudePruning"]),
+        (PLATON, PRUNE, ["Platon", "MagnitudePruning"]),
+    )
+}
+
+
 def refusal(stages: tuple[Stage, ...], task: Task, bases: Mapping[str, BaseModel]) -> str:
     with pytest.raises(SpecError) as caught:
         Pipeline.from_json({"stages": list(stages)}).check(task_facts(task), bases)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", ILLEGAL)
+@pytest.mark.parametrize("name", [*ILLEGAL, *ILLEGAL_HOOKS])
 def test_an_illegal_chain_says_why(name: str) -> None:
-    stages, message = ILLEGAL[name]
+    stages, message = (ILLEGAL | ILLEGAL_HOOKS)[name]
     assert refusal(stages, tiny_task(), {}) == message
 
 

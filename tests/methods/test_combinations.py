@@ -9,7 +9,7 @@ import torch
 
 from autokd.contracts import Models
 from autokd.core.errors import Paused, SpecError
-from autokd.methods.basics import AdamW, Distil, HiddenMSE, Labels, Logits, MagnitudePruning, Mixup, WordSwap
+from autokd.methods.basics import AdamW, Distil, HiddenMSE, Labels, Logits, Mixup, WordSwap
 from autokd.methods.distiller import PKD, ContextualSubstitution, Cosine, HiddenCE
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.moebert import ToExperts
@@ -23,10 +23,7 @@ from autokd.testing.tiny import tiny_task
 CRITIC = MutualInformation(alpha=0.5, critic="transformer", layers="emd", hidden=16, out=8)
 EVERYTHING = Distil(
     objectives=(Labels(weight=0.5), Logits(), HiddenMSE(), Cosine(layers="emd"), HiddenCE(), PKD(), CRITIC),
-    hooks=(
-        StructuredPlaton(every=3, initial=0.0, final=0.4),
-        MagnitudePruning(sparsity=0.5, begin=0.0, end=0.6, every=2),
-    ),
+    hooks=(StructuredPlaton(every=3, initial=0.0, final=0.4),),
     augmenters=(WordSwap(), ContextualSubstitution(model="masked"), Mixup()),
     optimizer=AdamW(lr=1e-3),
     epochs=1,

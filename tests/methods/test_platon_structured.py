@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from autokd.contracts import Batch, ReshapingHook, Sizes, Slot, TrainPlan
+from autokd.contracts import Batch, MaskingHook, ReshapingHook, Sizes, Slot, TrainPlan
 from autokd.core.errors import SpecError
 from autokd.core.seeds import Seeds
 from autokd.core.shape import EncoderShape, LayerShape
@@ -176,7 +177,7 @@ def test_a_distilled_student_is_as_small_as_forecast(tmp_path: Path) -> None:
     models = run_stages(STUDENT, task, tmp_path)
     stage = Distil(
         objectives=(Labels(),),
-        hooks=(StructuredPlaton(every=2, initial=0.0, final=0.4), MagnitudePruning(every=2)),
+        hooks=(StructuredPlaton(every=2, initial=0.0, final=0.4),),
         epochs=2,
         batch_size=8,
     )
@@ -200,8 +201,18 @@ def test_only_the_structured_hook_changes_sizes() -> None:
     assert Distil(hooks=(Platon(),)).cost(sizes)[1] == sizes
     unknown = replace(sizes, student=None)
     assert StructuredPlaton().sizes_after(unknown) == unknown
-    with pytest.raises(SpecError, match=r"^Distil\.hooks must be a list with at most one that changes the shape"):
-        Distil(hooks=(StructuredPlaton(), StructuredPlaton(score="magnitude")))
+
+
+def test_a_loop_prunes_in_one_way() -> None:
+    """Zeros that a hook promises would be counted among units that another one cuts, or be another one's too."""
+    hooks = (Platon(keep=0.2), MagnitudePruning(), StructuredPlaton(), StructuredPlaton(score="magnitude"))
+    assert [isinstance(hook, MaskingHook) for hook in hooks] == [True, True, False, False]
+    assert Platon(keep=0.2).sparsity == pytest.approx(MagnitudePruning(sparsity=0.8).sparsity)
+    for pair in itertools.permutations(hooks, 2):
+        names = ", ".join(f"'{type(hook).__name__}'" for hook in pair)
+        with pytest.raises(SpecError) as caught:
+            Distil(hooks=pair)
+        assert str(caught.value) == f"Distil.hooks must be a list with at most one that prunes, but got [{names}]."
 
 
 def test_experts_cannot_be_cut(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from autokd.contracts import (
     Cost,
     Facts,
     Hook,
+    MaskingHook,
     Models,
     Objective,
     OptimizerMethod,
@@ -171,8 +172,9 @@ class Distil:
         if not self.objectives:
             raise checks.refusal(self, "objectives", "a list of at least one objective", self.objectives)
         checks.methods(self, "hooks", "hook")
-        if len(self._reshaping) > 1:
-            raise checks.refusal(self, "hooks", "a list with at most one that changes the shape", self.hooks)
+        pruning = [type(hook).__name__ for hook in self.hooks if isinstance(hook, (MaskingHook, ReshapingHook))]
+        if len(pruning) > 1:
+            raise checks.refusal(self, "hooks", "a list with at most one that prunes", pruning)
         checks.methods(self, "augmenters", "augmenter")
         if len(self._transformers) > 1:
             raise checks.refusal(self, "augmenters", "a list with at most one that changes batches", self.augmenters)

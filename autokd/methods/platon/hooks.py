@@ -130,6 +130,10 @@ class Platon(_Pruning):
         super().__post_init__()
         checks.boolean(self, "biases")
 
+    @property
+    def sparsity(self) -> float:
+        return 1 - self.keep
+
     def build(self, model: nn.Module, plan: TrainPlan) -> PruningRun:
         return self._run(Weights(prunable(model, self.biases), self._is_local), plan)
 

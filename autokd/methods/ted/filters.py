@@ -59,7 +59,8 @@ def filter_pairs(n_teacher: int, n_student: int, every: int = 1) -> tuple[tuple[
     pairs = tuple((t, s) for t, s in layer_pairs("skip", n_teacher, n_student) if s > 0 and s % every == 0)
     if not pairs:
         raise SpecError(
-            f"filters at every {every}-th of {n_student} student layers find none of the teacher's {n_teacher} to follow."
+            f"filters at every {every}-th of {n_student} student layers find none of the teacher's {n_teacher} "
+            "to follow."
         )
     return pairs
 

@@ -54,7 +54,7 @@ class FilteredHidden:
         checks.one_of(self, "over", OVER)
 
     def build(self, models: Models, ctx: Context) -> LossTerm:
-        """Raises SpecError where the filters belong to another teacher, or to a student that is deeper or of another width."""
+        """Raises SpecError for filters of another teacher, or of a student of another width or with more layers."""
         shape = shape_in(models)
         filters = cast(FilterPair, build(models[SLOT]))
         filters.teacher.requires_grad_(False)
