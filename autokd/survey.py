@@ -236,7 +236,8 @@ class _Judge:
         tuned = frozenset(name for name, (base, _) in bases.items() if base.is_tuned)
         assets = {name: self._text_model(name, kind) for name, kind in pipeline.assets().items()}
         start = next(iter(shapes.values()), None) or (_NODES if self.task is None else start_shape(self.task))
-        sizes = Sizes(self.n_rows, self.length, start, bases=shapes, tuned=tuned, assets=assets)
+        more = 0 if self.task is None else self.task.n_unlabelled
+        sizes = Sizes(self.n_rows, self.length, start, unlabelled=more, bases=shapes, tuned=tuned, assets=assets)
         cost, after = pipeline.forecast(sizes)
         return _Forecast(pipeline, cost.macs, after.student, self.length)
 

@@ -46,6 +46,17 @@ class NeedsAssets(Method, Protocol):
     assets: ClassVar[Mapping[str, str]]
 
 
+@runtime_checkable
+class NeedsSteps(Method, Protocol):
+    """A method that works in a loop which can be too short for it: a hook with a schedule, an optimizer that gathers.
+
+    Loops ask before their first step, and stages in their forecast, where the number of steps is known.
+    """
+
+    def check_steps(self, n_steps: int) -> None:
+        """Raises SpecError where a loop of so many steps is too short."""
+
+
 KINDS = ("stage", "objective", "hook", "sampler", "augmenter", "optimizer")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from autokd.contracts import Batch, Outputs, Rows
 from autokd.core.seeds import Seeds
+from autokd.engine.length import batches_of
 
 # The most padding, as a share of all positions, that an epoch's batches may hold if sorting can avoid it.
 _PADDING_SHARE = 0.045
@@ -75,7 +75,7 @@ class LengthBuckets:
             raise ValueError(f"a batch must hold at least one row, but got batch_size {batch_size}.")
         if len(rows) == 0:
             raise ValueError("batches need at least one row, but got none.")
-        self.steps_per_epoch = math.ceil(len(rows) / batch_size)
+        self.steps_per_epoch = batches_of(len(rows), batch_size)
         self._rows = rows
         self._lengths = rows.lengths.numpy()
         self._limit = int(self._lengths.max())

@@ -27,6 +27,7 @@ from autokd.contracts import (
 from autokd.core.errors import Paused
 from autokd.engine.batches import LengthBuckets
 from autokd.engine.checkpoint import has_state, load_state, save_state
+from autokd.engine.length import batches_of, n_steps, require_steps
 from autokd.engine.options import LoopOptions
 from autokd.engine.parameters import Vocabulary, frozen_embeddings
 from autokd.engine.run import Parts, Run, Teacher
@@ -61,10 +62,12 @@ def train(
     ``ctx.should_pause()`` says so saves and raises Paused. After each epoch (of very many: twenty times, evenly), and
     at the end, ``score(model)`` is reported. The state stays in ``ctx.folder`` for the caller to delete once its
     result is safe.
-    Raises TrainingError naming the step where a loss is not finite, and where the state found is of another loop.
+    Raises SpecError where the loop is too short for its optimizer or a hook, TrainingError naming the step where a loss
+    is not finite, and where the state found is of another loop.
     """
     model = model.to(ctx.device).eval()  # dropout is an argument here: a module's own would draw from global streams
     source, plan = _source(model, options, ctx, rows, sampler)
+    require_steps(plan.n_steps, (optimizer, *hooks))
     vocabulary = Vocabulary(model, None if options.freeze_embeddings else rows.ids)
     with frozen_embeddings(model, options.freeze_embeddings), vocabulary.cut():
         parts = Parts(model, tuple(terms), optimizer, tuple(hooks), tuple(transformers), source, teacher)
@@ -85,14 +88,12 @@ def _source(
     if sampler is None:
         source: BatchSource = LengthBuckets(rows, options.batch_size, ctx.seeds)
     else:
-        per_epoch = math.ceil(len(rows) / options.batch_size)
-        source = sampler.build(rows, _plan(options, ctx, per_epoch, reach))
+        source = sampler.build(rows, _plan(options, ctx, batches_of(len(rows), options.batch_size), reach))
     return source, _plan(options, ctx, source.steps_per_epoch, reach)
 
 
 def _plan(options: LoopOptions, ctx: Context, steps_per_epoch: int, reach: int) -> TrainPlan:
-    n_steps = max(1, round(options.epochs * steps_per_epoch))
-    return TrainPlan(n_steps, steps_per_epoch, options.batch_size, ctx.seeds, reach)
+    return TrainPlan(n_steps(options.epochs, steps_per_epoch), steps_per_epoch, options.batch_size, ctx.seeds, reach)
 
 
 def _go(run: Run, plan: TrainPlan, vocabulary: Vocabulary, ctx: Context, score: Score | None) -> None:

@@ -25,8 +25,8 @@ class AdaShift:
         and may lose against many small ones. Here the second moment is made of gradients that are ``keep`` steps
         old, and the first moment of the ``keep`` gradients since. With ``phi`` max or mean one number scales a whole
         tensor. The first ``keep`` steps gather gradients and move nothing, not even by decay: of the loop's warm-up
-        (a tenth of the steps by default) they are the first part, and a loop of no more than ``keep`` steps trains
-        nothing at all.
+        (a tenth of the steps by default) they are the first part, and a loop of no more than ``keep`` steps, which
+        would train nothing at all, is refused.
     Equation: ``m_t = sum_{i<n} beta1^i g_{t-i} / sum_{i<n} beta1^i``,
         ``v_t = beta2 v_{t-1} + (1 - beta2) phi(g_{t-n}^2)``, ``v_hat_t = v_t / (1 - beta2^c)`` with c the number of
         updates since v was first above 0, ``p -= lr * (m_t / (sqrt(v_hat_t) + epsilon) + weight_decay * p)``; an
@@ -63,6 +63,11 @@ class AdaShift:
         checks.one_of(self, "phi", PHIS)
         checks.number(self, "epsilon", 0)
         checks.number(self, "weight_decay", 0)
+
+    def check_steps(self, n_steps: int) -> None:
+        """Raises SpecError where no step would be left to move parameters."""
+        if self.keep >= n_steps:
+            raise checks.refusal(self, "keep", f"below the loop's {n_steps} steps, or nothing is trained", self.keep)
 
     def build(self, groups: Sequence[ParameterGroup]) -> torch.optim.Optimizer:
         options = [

@@ -8,6 +8,7 @@ from typing import ClassVar
 from autokd.contracts import GRAPH, TRAINING_FACTOR, Context, Cost, Facts, Models, OptimizerMethod, Sizes, Slot
 from autokd.core.shape import EncoderShape, GraphShape, graph_shape
 from autokd.engine.evaluate import score_rows
+from autokd.engine.length import batches_of, n_steps, require_steps
 from autokd.engine.loop import LoopOptions, train
 from autokd.engine.nodes import start_shape
 from autokd.methods.basics import checks
@@ -84,7 +85,11 @@ class TrainTeacher:
         return models.with_slots(teacher=teacher, dense_teacher=teacher)
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
-        """Each step passes over the whole graph, whatever nodes it learns from."""
+        """Each step passes over the whole graph, whatever nodes it learns from.
+
+        Raises SpecError where there are too few steps for the optimizer.
+        """
+        require_steps(n_steps(self.epochs, batches_of(sizes.rows, self.batch_size)), [self.optimizer])
         teacher = _shape(self, "gcn", sizes.teacher)
         steps = self.epochs * max(1.0, sizes.rows / self.batch_size)
         macs = TRAINING_FACTOR * steps * (sizes.rows + sizes.unlabelled) * teacher.macs(sizes.length)

@@ -17,8 +17,12 @@ from autokd.core.errors import Paused, SpecError
 from autokd.engine.checkpoint import load_state, save_state
 from autokd.engine.loop import LoopOptions, train
 from autokd.methods.adashift import AdaShift, squares
+from autokd.methods.basics import Distil, FineTuneTeacher, WordSwap
+from autokd.methods.graph import TrainTeacher
+from autokd.methods.ted import LearnFilters
 from autokd.models.slots import build
 from autokd.models.tiny import tiny_slot
+from autokd.testing.methods import kit_sizes
 from tests.engine.parts import LabelTerm, context, pause_after, same, some_rows, weights
 
 
@@ -204,10 +208,36 @@ def test_it_resumes_in_the_loop_on_a_cut_vocabulary(tmp_path: Path) -> None:
     assert not bool(moved[60:].any())  # words that no row holds
 
 
-def test_a_loop_no_longer_than_the_window_trains_nothing(tmp_path: Path) -> None:
+def test_a_loop_no_longer_than_the_window_would_train_nothing_and_is_refused(tmp_path: Path) -> None:
     rows, options = some_rows(), LoopOptions(epochs=1, batch_size=8)
-    model = train(build(tiny_slot(seed=3)), [LabelTerm()], AdaShift(keep=5), options, context(tmp_path), rows)
-    assert same(weights(model), weights(build(tiny_slot(seed=3))))
+    n_steps = -(-len(rows) // 8)
+
+    def trained(keep: int) -> nn.Module:
+        place = context(tmp_path / str(keep))
+        return train(build(tiny_slot(seed=3)), [LabelTerm()], AdaShift(keep=keep), options, place, rows)
+
+    message = rf"^AdaShift\.keep must be below the loop's {n_steps} steps, or nothing is trained, but got {n_steps}\.$"
+    with pytest.raises(SpecError, match=message):
+        trained(n_steps)
+    assert not same(weights(trained(n_steps - 1)), weights(build(tiny_slot(seed=3))))
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        FineTuneTeacher(optimizer=AdaShift(keep=13), epochs=1, batch_size=8),
+        Distil(optimizer=AdaShift(keep=25), augmenters=(WordSwap(),), epochs=1, batch_size=8),
+        LearnFilters(optimizer=AdaShift(keep=13), epochs=1, batch_size=8),
+        TrainTeacher(optimizer=AdaShift(keep=13), epochs=1, batch_size=8),
+    ],
+    ids=lambda stage: type(stage).__name__,
+)
+def test_forecasts_refuse_what_the_loop_would(stage) -> None:
+    """Of 100 rows, which Distil has twice."""
+    keep = stage.optimizer.keep
+    with pytest.raises(SpecError, match=rf"^AdaShift\.keep must be below the loop's {keep} steps"):
+        stage.cost(kit_sizes())
+    replace(stage, optimizer=AdaShift(keep=keep - 1)).cost(kit_sizes())
 
 
 def test_it_keeps_n_gradients_and_little_else() -> None:

@@ -304,6 +304,14 @@ ILLEGAL_FOR_SIZES = {
         (TEACHER, {**TRUNCATE, "keep": 9}, distil()),
         "at most 2 layers can be kept of 2, but got 9.",
     ),
+    "phases longer than the loop": (
+        (TEACHER, TRUNCATE, distil(hooks=[{"use": "platon:Platon", "initial": 500}])),
+        "Platon.initial and .final must fit into the loop's 3 steps, but together take 500.9.",
+    ),
+    "a window as long as the loop": (
+        (TEACHER, TRUNCATE, distil(optimizer={"use": "adashift:AdaShift", "keep": 3})),
+        "AdaShift.keep must be below the loop's 3 steps, or nothing is trained, but got 3.",
+    ),
 }
 
 

@@ -77,7 +77,7 @@ def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: s
         pipeline = Pipeline.from_json(space.decode(params))
         others = {name: small for name in pipeline.base_models() if name != "auto"}
         helpers = {name: TextModel(1e6, 1e6) for name in pipeline.assets()}
-        cost, sizes = pipeline.forecast(Sizes(100, 20.0, teacher, bases=others, assets=helpers))
+        cost, sizes = pipeline.forecast(Sizes(1000, 20.0, teacher, bases=others, assets=helpers))
         assert cost.known
         assert cost.macs > 0
         assert sizes.student is not None

@@ -31,6 +31,7 @@ from autokd.contracts import (
 )
 from autokd.core.task import Split
 from autokd.engine.evaluate import score_rows
+from autokd.engine.length import batches_of, n_steps, require_steps
 from autokd.engine.loop import LoopOptions, Teacher, train
 from autokd.engine.same_rows import SameRows
 from autokd.engine.teacher import LiveTeacher, TeacherOutputs
@@ -125,11 +126,12 @@ class FineTuneTeacher:
         return models.with_slots(teacher=teacher, dense_teacher=teacher)
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
-        """Nothing for a model that is only evaluated."""
+        """Nothing for a model that is only evaluated. Raises SpecError for too few steps for the optimizer."""
         teacher = sizes.bases.get(self.model, sizes.teacher)
         after = replace(sizes, teacher=teacher, dense_teacher=teacher)
         if self.model in sizes.tuned:
             return Cost(0.0), after
+        require_steps(n_steps(self.epochs, batches_of(sizes.rows, self.batch_size)), [self.optimizer])
         return Cost(TRAINING_FACTOR * self.epochs * sizes.rows * teacher.macs(sizes.length)), after
 
 
@@ -249,22 +251,24 @@ class Distil:
         rewrite texts.
 
         The teacher passes once over all rows (its outputs are kept), or at every step where rows are transformed.
+        Raises SpecError where there are too few steps for the optimizer or a hook.
         """
+        rows, factor = sizes.rows + (sizes.unlabelled if self._reads_teacher else 0), 1.0
+        n_read = 2 * rows if self._policy else rows
+        if self.sampler is None:  # a sampler's epochs may be longer
+            require_steps(n_steps(self.epochs, batches_of(n_read, self.batch_size)), (self.optimizer, *self.hooks))
         if sizes.student is None:
             return Cost(0.0, known=False), sizes
-        rows, factor = float(sizes.rows + (sizes.unlabelled if self._reads_teacher else 0)), 1.0
         rewriting = sum((augmenter.cost(sizes) for augmenter in self._policy), Cost(0.0))
         rewritten = Cost(rows * rewriting.macs, rewriting.known)
-        if self._policy:
-            rows *= 2
         for transformer in self._transformers:
             factor *= transformer.factor
         per_row = sizes.student.macs(sizes.length) + sum(term.cost(sizes) for term in self.objectives)
-        macs = TRAINING_FACTOR * self.epochs * rows * factor * per_row
-        macs += self.epochs * rows / self.batch_size * sum(hook.cost(sizes) for hook in self.hooks)
+        macs = TRAINING_FACTOR * self.epochs * n_read * factor * per_row
+        macs += self.epochs * n_read / self.batch_size * sum(hook.cost(sizes) for hook in self.hooks)
         if self._reads_teacher:
             passes = self.epochs * factor if self._transformers else 1.0
-            macs += passes * rows * sizes.teacher.macs(sizes.length)
+            macs += passes * n_read * sizes.teacher.macs(sizes.length)
         for hook in self._reshaping:
             sizes = hook.sizes_after(sizes)
         return Cost(macs) + rewritten, sizes

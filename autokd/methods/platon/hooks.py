@@ -74,6 +74,10 @@ class _Pruning:
         every = max(1, min(self.every, int(last)))  # one window at least is complete before the final phase
         return Schedule(n_steps, first, last, every, 1 - self.keep)
 
+    def check_steps(self, n_steps: int) -> None:
+        """Raises SpecError where the phases before and after pruning do not fit."""
+        self.schedule(n_steps)
+
     def cost(self, sizes: Sizes) -> float:
         """Scores and masks of all encoder matrices."""
         return 0.0 if sizes.student is None else _MACS_PER_WEIGHT * n_encoder_weights(sizes.student)

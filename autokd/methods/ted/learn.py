@@ -24,6 +24,7 @@ from autokd.contracts import (
     Wants,
 )
 from autokd.engine.checkpoint import has_state, load_state, save_state
+from autokd.engine.length import batches_of, n_steps, require_steps
 from autokd.engine.loop import LoopOptions, Teacher, train
 from autokd.engine.teacher import LiveTeacher, TeacherOutputs
 from autokd.methods.basics import checks
@@ -126,7 +127,11 @@ class LearnFilters:
         return TeacherOutputs(teacher, ctx.rows("train", teacher), place, wants)
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
-        """One pass of the teacher, the student's in every epoch, and the training of filters and heads."""
+        """One pass of the teacher, the student's in every epoch, and the training of filters and heads.
+
+        Raises SpecError where there are too few steps for the optimizer.
+        """
+        require_steps(n_steps(self.epochs, batches_of(sizes.rows, self.batch_size)), [self.optimizer])
         if sizes.student is None:
             return Cost(0.0, known=False), sizes
         shape = shape_between(sizes.teacher, sizes.student, self.width, self.nonlinear, self.every)
