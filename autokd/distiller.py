@@ -21,6 +21,7 @@ from autokd.models.remote import trusting
 from autokd.models.text_models import find_asset
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import prefix_ready, run_job
+from autokd.runner.sizes import sizes_at_start
 from autokd.runner.workspace import job_device
 from autokd.tasks.frozen import FILE as FROZEN
 from autokd.tasks.frozen import freeze
@@ -85,7 +86,8 @@ class Distiller:
     ) -> Student:
         """Train, save, reload and score. ``output`` is the folder for everything (default: a new temporary one).
 
-        Raises SpecError for an illegal pipeline, TrainingError where training fails.
+        Raises SpecError for a pipeline that is illegal or does not fit the models' shapes or the number of rows, before
+        anything is trained; TrainingError where training fails.
         """
         load_files([Path(path) for path in self.method_files])
         with trusting(self.trust_remote_code):
@@ -126,6 +128,7 @@ class Distiller:
             asset = find_asset(name, kind)
             assets[name] = _copied(asset, work)
         pipeline.check(task_facts(task), bases)
+        pipeline.forecast(sizes_at_start(pipeline, task, assets, bases, max_length))  # refuses what sizes forbid
         frozen = work / "tasks" / digest([task.content, task.metric])
         if not (frozen / FROZEN).is_file():
             freeze(task, frozen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from autokd.core.job import TrialSpec
 from autokd.core.seeds import Seeds
 from autokd.core.task import Problem, Split, Task
 from autokd.engine.rows import encode
-from autokd.models.bases import base_shape, describe, load_base
+from autokd.models.bases import describe, load_base
 from autokd.models.slots import shape_of_slot
-from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline
+from autokd.runner.sizes import sizes_at_start
 from autokd.tasks.frozen import thaw
 
 
@@ -101,16 +101,9 @@ class Workspace:
         """Where a forecast starts: the rows to train on, and the shapes of the base models."""
         extents = self.rows("train", base).extents
         pipeline = Pipeline.from_json(self.spec.pipeline)
-        bases = self.bases(pipeline)
-        return Sizes(
-            len(extents),
-            float(extents.mean()),
-            shape_of_slot(base),
-            bases={name: base_shape(self.asset(name), self.task.n_outputs) for name in bases},
-            tuned=frozenset(name for name, found in bases.items() if found.is_tuned),
-            unlabelled=self.task.n_unlabelled,
-            assets={name: text_model(self.asset(name), kind) for name, kind in pipeline.assets().items()},
-        )
+        folders = {name: self.asset(name) for name in (*pipeline.base_models(), *pipeline.assets())}
+        sizes = sizes_at_start(pipeline, self.task, folders, self.bases(pipeline), float(extents.mean()))
+        return replace(sizes, teacher=shape_of_slot(base))
 
     def median_length(self, slot: Slot) -> float:
         """The median of what the rows' cost grows with: tokens, or a graph's mean number of neighbours."""

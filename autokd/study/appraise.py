@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from autokd.contracts import BaseModel, Sizes
+from autokd.contracts import BaseModel
 from autokd.core.canonical import Json, digest
 from autokd.core.errors import SpecError, unknown
 from autokd.core.graph import NodeSplit
@@ -20,13 +20,12 @@ from autokd.core.settings import StudySettings
 from autokd.core.shape import EncoderShape, speed_key
 from autokd.core.task import Task
 from autokd.deploy.forms import onnx_missing
-from autokd.engine.nodes import start_shape
 from autokd.measure.cost import count_parameters
-from autokd.models.bases import base_shape, describe
+from autokd.models.bases import describe
 from autokd.models.slots import network_of
-from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline, task_facts, with_teacher
 from autokd.runner import is_made, prefix_key
+from autokd.runner.sizes import sizes_at_start
 from autokd.study.bench_forecast import BenchWork, deploy_seconds, graph_deploy_seconds, latency_seconds
 from autokd.study.controls import control
 from autokd.tasks.frozen import thaw
@@ -107,7 +106,7 @@ class PipelineAppraiser:
         bases = {name: self._describe(name) for name in models}
         built.check(task_facts(self.task), bases)
         resolved = built.to_json()
-        sizes = self._sizes(built, bases)
+        sizes = sizes_at_start(built, self.task, self.settings.assets, bases, self.settings.mean_length)
         rest, after = built.forecast(sizes, built.n_shared)
         whole, _ = built.forecast(sizes)
         teacher = after.dense_teacher or after.teacher
@@ -161,20 +160,6 @@ class PipelineAppraiser:
 
     def _describe(self, model: str) -> BaseModel:
         return describe(model, self.settings.assets[model], self.task.problem, self.task.label_names)
-
-    def _sizes(self, pipeline: Pipeline, bases: Mapping[str, BaseModel]) -> Sizes:
-        """Where the forecast of a pipeline that names these models begins; the first one is its teacher. Where it names
-        none, the teacher is made by its first stage."""
-        shapes = {name: base_shape(self.settings.assets[name], self.task.n_outputs) for name in bases}
-        return Sizes(
-            self.settings.train_rows,
-            self.settings.mean_length,
-            next(iter(shapes.values()), None) or start_shape(self.task),
-            unlabelled=self.settings.unlabelled_rows,
-            bases=shapes,
-            tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
-            assets={name: text_model(self.settings.assets[name], kind) for name, kind in pipeline.assets().items()},
-        )
 
     def _student_values(self, shape: EncoderShape | None) -> dict[str, float]:
         if shape is None:
