@@ -14,6 +14,10 @@ from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.shape import EncoderShape, LayerShape, graph_shape
 from autokd.core.task import Task
+from autokd.engine.length import batches_of, n_steps
+from autokd.methods.basics import Distil, Labels, Logits
+from autokd.methods.ted import FilteredHidden
+from autokd.methods.thanos import Thanos
 from autokd.pipeline import Pipeline
 from autokd.space import Space, find_space, shipped_spaces
 from autokd.testing.context import tiny_context
@@ -103,6 +107,27 @@ def test_students_on_graphs_are_smaller_than_their_teachers(name: str) -> None:
         assert 0 < sizes.student.macs(4.9) < sizes.teacher.macs(4.9)
 
 
+def test_bandits_restart_within_the_steps_that_students_on_graphs_make() -> None:
+    pipelines = [Pipeline.from_json(load("graph").decode(params)) for _, _, params in load("graph").examples()]
+    distils = [stage for pipeline in pipelines for stage in pipeline.stages if isinstance(stage, Distil)]
+    restarts = {stage.sampler.restart for stage in distils if isinstance(stage.sampler, Thanos)}
+    assert {0} < restarts
+    cora = batches_of(2708, 1024)  # the teacher labels all nodes that are not in train
+    assert max(restarts) < n_steps(max(stage.epochs for stage in distils), cora)
+
+
+def test_the_papers_loss_of_ted_is_in_the_full_space() -> None:
+    found = []
+    for _, _, params in load("full").examples():
+        for stage in Pipeline.from_json(load("full").decode(params)).stages:
+            if isinstance(stage, Distil) and any(isinstance(term, FilteredHidden) for term in stage.objectives):
+                found.append({type(term): term for term in stage.objectives})
+    kl = [terms[Logits] for terms in found if Labels in terms and Logits in terms and terms[Logits].form == "kl"]
+    assert {(term.temperature, term.tau_squared) for term in kl} == {(2.0, True)}
+    assert {term.weight for term in kl} == {5.0, 10.0, 20.0}
+    assert any(Logits not in terms for terms in found)
+
+
 def test_every_method_stands_in_a_space() -> None:
     used = frozenset().union(*(load(name).uses() for name in NAMES))
     known = {build.address_of(cls) for cls in build.all_methods() if cls.__module__.startswith("autokd.")}
@@ -138,7 +163,7 @@ def test_every_option_of_the_full_space_trains(task: Task, tmp_path: Path) -> No
     space = load("full")
     fixed: dict[str, Any] = {"epochs": 5}  # AdaShift's first steps move nothing
     if task.problem == "regression":
-        fixed |= {"logits": "mse", "stark.trial": "mse"}
+        fixed |= {"logits": "mse", "stark.trial": "mse", "ted.logits": "mse"}
     trained: set[str] = set()
     for _, _, params in space.examples():
         given = {**params, **fixed}
