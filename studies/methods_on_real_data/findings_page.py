@@ -13,7 +13,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 from page import table
 from plan import Cell
-from work import load_cell
+from work import load_cell, predictions
 
 from autokd.measure.intervals import interval_of, paired_interval
 from autokd.measure.metrics import find_metric
@@ -91,7 +91,7 @@ def _augmentation(rows: Sequence[Row]) -> str:
         task = load_cell(Cell(name, None, 1.0))
         metric, labels = find_metric(task.metric), np.array(task.test.labels)
         predicted = {
-            choice: [np.array(row["predicted"]) for row in own if row["choice"] == choice]
+            choice: [predictions(row) for row in own if row["choice"] == choice]
             for choice in dict.fromkeys(row["choice"] for row in own)
         }
         for choice, found in predicted.items():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from arms import ARMS
 from plan import Cell, Plan
-from work import load_cell
+from work import load_cell, predictions
 
 from autokd.measure.intervals import interval_of, paired_interval
 from autokd.measure.metrics import find_metric
@@ -97,7 +97,7 @@ def _cell(plan: Plan, cell: Cell, rows: Rows, rates: Mapping[tuple[str, str], fl
 def _predicted(
     plan: Plan, cell: Cell, arm: str, rows: Rows, rates: Mapping[tuple[str, str], float]
 ) -> list[np.ndarray]:
-    return [np.array(row["predicted"]) for row in _runs(plan, cell, arm, rows, rates)]
+    return [predictions(row) for row in _runs(plan, cell, arm, rows, rates)]
 
 
 def _runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,10 +78,17 @@ def _measured(outcome: Outcome, metric: str) -> dict[str, Any]:
     logits, labels = load_predictions(outcome.predictions["test"])
     found = find_metric(metric)
     predicted = found.predictions(logits, labels)
-    told = [round(float(value), 4) for value in predicted] if logits.shape[1] == 1 else predicted.tolist()
+    numbers = logits.shape[1] == 1
+    told = [round(float(value), 4) for value in predicted] if numbers else "".join(map(str, predicted.tolist()))
     names = ("valid_score", "test_score", "params", "macs", "nonzero_params")
     values = {name: outcome.values[name] for name in names if name in outcome.values}
     return {**values, "metric": metric, "seconds": round(outcome.seconds, 1), "predicted": told}
+
+
+def predictions(row: Mapping[str, Any]) -> np.ndarray:
+    """What a row of the results predicted for each test row: classes, one digit each, or numbers."""
+    told = row["predicted"]
+    return np.array([int(digit) for digit in told]) if isinstance(told, str) else np.array(told)
 
 
 @cache
