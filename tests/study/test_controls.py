@@ -94,7 +94,7 @@ def uses(pipeline: dict[str, Any]) -> list[str]:
 
 
 def test_a_control_is_cut_as_its_pipeline_is() -> None:
-    fancy = distil(objectives=[{"use": "basics:HiddenMSE"}], hooks=[{"use": "basics:MagnitudePruning"}, CUT], epochs=4)
+    fancy = distil(objectives=[{"use": "basics:HiddenMSE"}], hooks=[CUT], epochs=4)
     pipeline = resolved(distil(epochs=2), fancy)
     found = control(pipeline, "logits", "classification")
     assert uses(found) == ["FineTuneTeacher", "TruncateLayers", "Distil"]

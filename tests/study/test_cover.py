@@ -20,7 +20,7 @@ from autokd.study.prepare import Request, prepare
 from autokd.study.study import search
 
 WORDS = {"no": "red green blue", "yes": "alpha beta gamma"}
-ROWS = [(f"{WORDS[label].split()[i % 3]} is word {i % 7}", label) for i in range(40) for label in WORDS]
+ROWS = [(f"{WORDS[label].split()[i % 3]} is word {i}", label) for i in range(40) for label in WORDS]
 NOT_AT_HAND = {"basics:LoadStudent", "distiller:BackTranslation", "distiller:ContextualSubstitution"}
 
 
