@@ -23,12 +23,12 @@ def control(
 ) -> dict[str, Json]:
     """The control called ``name`` (``fine-tune``: labels only; ``logits``: the teacher's logits only) of a pipeline.
 
-    Kept: the shared stages, what makes the student's shape (stages, and hooks that cut it), and of the last
-    distillation the optimizer, batch size, dropout and the like. Left out: every other stage, hooks, augmenters and
-    samplers. The number of optimizer steps is that of all distillations of the pipeline together; one that never
-    distils is compared with ``Distil`` as it is by default. ``further`` counts unlabelled rows per training row, which
-    those see that have a teacher. ``rows`` is the number of training rows, by which steps of batches that are not full
-    are counted; 0: not known.
+    Kept: the shared stages, what makes the student's shape (stages, and hooks that cut it), and of each distillation
+    that cuts and of the last one the optimizer, batch size, dropout and the like. Left out: every other stage, hooks,
+    augmenters and samplers. The number of optimizer steps is that of all distillations of the pipeline together; one
+    that never distils is compared with ``Distil`` as it is by default. ``further`` counts unlabelled rows per training
+    row, which those see that have a teacher. ``rows`` is the number of training rows, by which steps of batches that
+    are not full are counted; 0: not known.
     """
     stages = list(pipeline["stages"])
     if not any(stage["use"] == DISTIL for stage in stages):
@@ -37,10 +37,10 @@ def control(
     objective = dict(OBJECTIVES[name])
     if name == "logits" and problem == "regression":
         objective["form"] = "mse"
-    fields = {field: last[field] for field in _PLAIN_FIELDS if field in last}
 
-    def plain(steps: float, hooks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        epochs = steps / _steps_per_epoch(_rows(objective, further), last["batch_size"], rows)
+    def plain(like: Mapping[str, Any], steps: float, hooks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        fields = {field: like[field] for field in _PLAIN_FIELDS if field in like}
+        epochs = steps / _steps_per_epoch(_rows(objective, further), like["batch_size"], rows)
         return {"use": DISTIL, "objectives": [objective], "hooks": list(hooks), "epochs": epochs, **fields}
 
     kept, steps = [], 0.0
@@ -51,10 +51,10 @@ def control(
             continue
         steps += _steps(stage, further, rows)
         if position in cuts:
-            kept.append(plain(steps, cuts[position]))
+            kept.append(plain(stage, steps, cuts[position]))
             steps = 0.0
     if steps > 0:
-        kept.append(plain(steps, ()))
+        kept.append(plain(last, steps, ()))
     return {"stages": [build.resolved(stage) for stage in kept], "form": pipeline.get("form", "float32")}
 
 

@@ -112,6 +112,17 @@ def test_steps_after_a_cut_follow_it_in_the_control_too() -> None:
     assert [len(found["stages"][i]["hooks"]) for i in (2, 4)] == [1, 0]
 
 
+def test_each_distillation_that_stays_keeps_its_own_optimizer() -> None:
+    cutting = distil(epochs=2, hooks=[CUT], batch_size=8, optimizer={"use": "basics:AdamW", "lr": 3e-4})
+    shifted = distil(epochs=3, optimizer={"use": "adashift:AdaShift", "keep": 10})
+    experts = {"use": "moebert:ToExperts", "of": "student"}
+    first, last = (
+        control(resolved(cutting, experts, shifted), "logits", "classification")["stages"][i] for i in (2, 4)
+    )
+    assert (first["optimizer"]["use"], first["optimizer"]["lr"], first["batch_size"]) == ("basics:AdamW", 3e-4, 8)
+    assert (last["optimizer"]["use"], last["optimizer"]["keep"]) == ("adashift:AdaShift", 10)
+
+
 def test_a_cut_that_was_rewound_is_none() -> None:
     pipeline = resolved(distil(epochs=2, hooks=[CUT]), {"use": "basics:Rewind"}, distil(epochs=3))
     found = control(pipeline, "logits", "classification")
