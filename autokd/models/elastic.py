@@ -18,6 +18,7 @@ from torch import Tensor
 from autokd.contracts import Slot
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape, LayerShape
+from autokd.models.slicing import Kept, everything, sliced, sliced_shape
 from autokd.models.slots import ENCODER, content_of
 
 # Which values stand for all: every 61st (a prime, so that no column of a matrix is met more often than others).
@@ -53,21 +54,24 @@ def spread(keep: int, depth: int, take: str) -> tuple[int, ...]:
     return tuple(int(i * (depth - 1) / (keep - 1) + 0.5) for i in range(keep))
 
 
+def cut(slot: Slot, kept: Kept) -> Slot:
+    """What stays of a network, as a network of its own, really smaller."""
+    shape = shape_of(slot)
+    part = sliced_shape(shape, kept)
+    weights = {name: _alone(value) for name, value in sliced(slot.weights, shape, kept).items()}
+    return encoder_of(part, weights, slot.tokenizer)
+
+
+def _alone(value: Tensor) -> Tensor:
+    """The same values without the larger tensor that they may be a part of; whole ones are shared, as slots are."""
+    if value.is_contiguous() and value.untyped_storage().nbytes() == value.nbytes:
+        return value
+    return value.clone(memory_format=torch.contiguous_format)
+
+
 def take_layers(slot: Slot, layers: Sequence[int]) -> Slot:
     """The same network with only these layers (0-based, in this order)."""
-    shape = shape_of(slot)
-    places = {old: new for new, old in enumerate(layers)}
-    weights: dict[str, Tensor] = {}
-    for name, value in slot.weights.items():
-        head, _, rest = name.partition(".")
-        if head != "layers":
-            weights[name] = value
-            continue
-        place, _, inner = rest.partition(".")
-        if int(place) in places:
-            weights[f"layers.{places[int(place)]}.{inner}"] = value
-    kept = tuple(shape.layers[i] for i in layers)
-    return encoder_of(shape.with_layers(kept), weights, slot.tokenizer)
+    return cut(slot, everything(shape_of(slot), layers))
 
 
 def keep_units(slot: Slot, heads: Sequence[Tensor], neurons: Sequence[Tensor]) -> Slot:
@@ -77,21 +81,10 @@ def keep_units(slot: Slot, heads: Sequence[Tensor], neurons: Sequence[Tensor]) -
     that loses everything keeps its output bias, so that the result equals the network with those units masked.
     """
     shape = shape_of(slot)
-    weights = dict(slot.weights)
-    layers: list[LayerShape] = []
     for i, layer in enumerate(shape.layers):
         require_dense(layer, i)
-        inner = heads[i].repeat_interleave(layer.head_width).cpu()
-        width = neurons[i].cpu()
-        for part in ("query", "key", "value"):
-            for kind in ("weight", "bias"):
-                _cut(weights, f"layers.{i}.attention.{part}.{kind}", inner, 0)
-        _cut(weights, f"layers.{i}.attention.output.weight", inner, 1)
-        _cut(weights, f"layers.{i}.ffn.up.weight", width, 0)
-        _cut(weights, f"layers.{i}.ffn.up.bias", width, 0)
-        _cut(weights, f"layers.{i}.ffn.down.weight", width, 1)
-        layers.append(replace(layer, heads=int(heads[i].sum()), ffn=int(width.sum())))
-    return encoder_of(shape.with_layers(tuple(layers)), weights, slot.tokenizer)
+    places = ([torch.nonzero(mask.cpu()).flatten().tolist() for mask in masks] for masks in (heads, neurons))
+    return cut(slot, Kept(range(shape.depth), range(shape.hidden), *places))
 
 
 def matrices_of(shape: EncoderShape) -> list[list[str]]:
@@ -123,10 +116,6 @@ def require_dense(layer: LayerShape, index: int) -> None:
         raise SpecError(
             f"neurons are scored and cut in dense feed-forward networks; layer {index} has {layer.ffn_use}."
         )
-
-
-def _cut(weights: dict[str, Tensor], name: str, keep: Tensor, dim: int) -> None:
-    weights[name] = weights[name].index_select(dim, torch.nonzero(keep).flatten()).contiguous()
 
 
 def unit_masks(shape: EncoderShape, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:

@@ -23,13 +23,7 @@ from autokd.models.elastic import (
 )
 from autokd.models.slots import build, content_of
 from autokd.models.tiny import tiny_slot
-
-
-def lively(slot: Slot, seed: int = 0) -> Slot:
-    """The slot with all its weights, biases included, drawn large enough to matter."""
-    generator = torch.Generator().manual_seed(seed)
-    weights = {name: torch.randn(value.shape, generator=generator) * 0.3 for name, value in slot.weights.items()}
-    return Slot(slot.builder, slot.config, weights, content_of(slot.builder, slot.config, weights), slot.tokenizer)
+from tests.models.lively import lively, padded_batch
 
 
 @pytest.fixture
@@ -39,10 +33,7 @@ def slot() -> Slot:
 
 @pytest.fixture
 def batch() -> Batch:
-    ids = torch.randint(5, 100, (4, 7), generator=torch.Generator().manual_seed(1))
-    mask = torch.ones_like(ids)
-    mask[0, 4:] = 0
-    return Batch(ids, torch.zeros_like(ids), mask, torch.zeros(4, dtype=torch.long), torch.arange(4))
+    return padded_batch()
 
 
 @pytest.mark.parametrize(
