@@ -22,7 +22,7 @@ forward pass), and ``cost`` (multiply-accumulates in closed form). From these co
 and the budget forecast.
 """
 
-from autokd.contracts.batches import Batch, Dropout, Network, Outputs, Rows, Transform
+from autokd.contracts.batches import Batch, Dropout, ManyNetworks, Network, Outputs, Rows, Transform
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
 from autokd.contracts.context import Context, TrainPlan
 from autokd.contracts.declarations import (
@@ -79,6 +79,7 @@ __all__ = [
     "Hook",
     "HookRun",
     "LossTerm",
+    "ManyNetworks",
     "MaskingHook",
     "Method",
     "Models",

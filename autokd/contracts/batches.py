@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -176,3 +176,18 @@ class Network(nn.Module):
         neuron_masks: Sequence[Tensor] | None = None,
     ) -> Outputs:
         raise NotImplementedError
+
+
+@runtime_checkable
+class ManyNetworks(Protocol):
+    """A module that is many networks, which share its weights.
+
+    A step of the loop trains some of them on one batch: each has a pass forward and back of its own, and their
+    gradients are added up for one step of the optimizer.
+    """
+
+    def members(self, step: int) -> Sequence[Callable[..., Outputs]]:
+        """The networks that step number ``step`` (from 0) trains, each called as a ``Network`` is.
+
+        They depend on the number alone, so that a loop that goes on trains the same ones.
+        """

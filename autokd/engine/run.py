@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from autokd.contracts import (
     Context,
     Hook,
     LossTerm,
+    ManyNetworks,
     OptimizerMethod,
     Outputs,
     Rows,
@@ -93,9 +94,13 @@ class Run:
         batch = self.parts.source.next().to(self._ctx.device)
         for transformer, draw in zip(self.parts.transformers, self._draws, strict=True):
             batch = transformer.transform(batch, draw)
-        loss = self._loss(batch)
-        self._check(loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        taught = self._taught(batch)
+        losses = []
+        for network in self._networks():
+            loss = self._loss(network, batch, taught)
+            loss.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        self._check(torch.stack(losses).sum())
         self._gradients.settle(self._options.clip_norm)
         self.step += 1
         factor = learning_rate_factor(self.step, self._plan.n_steps, self._options.warmup_share)
@@ -140,11 +145,18 @@ class Run:
         for draw, told in zip(self._draws, state["draws"], strict=True):
             draw.bit_generator.state = told
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _networks(self) -> Sequence[Callable[..., Outputs]]:
+        """What reads the batch: the model, or those of its many networks whose turn it is."""
+        model = self.parts.model
+        return model.members(self.step) if isinstance(model, ManyNetworks) else (model,)
+
+    def _taught(self, batch: Batch) -> Outputs | None:
         teacher = self.parts.teacher
-        taught = teacher.for_batch(batch) if teacher is not None and self._reads_teacher else None
+        return teacher.for_batch(batch) if teacher is not None and self._reads_teacher else None
+
+    def _loss(self, network: Callable[..., Outputs], batch: Batch, taught: Outputs | None) -> Tensor:
         with autocast(self._ctx.device, self._ctx.precision):
-            seen: Outputs = self.parts.model(batch, self._wants, dropout=self._dropout)
+            seen = network(batch, self._wants, dropout=self._dropout)
             losses = [
                 term(seen, taught, batch, dropout) * term.weight
                 for term, dropout in zip(self.parts.terms, self._term_dropouts, strict=True)
@@ -156,7 +168,7 @@ class Run:
         """On a CPU at once; on other devices one step late, so that nobody waits for the device."""
         if self._ctx.device.type != "cpu":
             self.confirm()
-        self._unchecked = loss.detach()
+        self._unchecked = loss
         if self._ctx.device.type == "cpu":
             self.confirm(self.step + 1)
 
