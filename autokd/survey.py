@@ -239,7 +239,7 @@ class _Judge:
         more = 0 if self.task is None else self.task.n_unlabelled
         sizes = Sizes(self.n_rows, self.length, start, unlabelled=more, bases=shapes, tuned=tuned, assets=assets)
         cost, after = pipeline.forecast(sizes)
-        return _Forecast(pipeline, cost.macs, after.student, self.length)
+        return _Forecast(pipeline, cost.macs, None if after.is_bound else after.student, self.length)
 
     @cached_property
     def _facts(self) -> frozenset[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 
@@ -19,6 +19,23 @@ from autokd.core.task import Split, Task
 
 def _no_assets(name: str) -> Path:
     raise SpecError(f"no pretrained models were handed in, but a method needs {name!r}.")
+
+
+class Proposer(Protocol):
+    """Says what a stage that searches inside itself tries next; equal arguments give equal points."""
+
+    def __call__(
+        self,
+        sizes: Mapping[str, int],
+        tried: Sequence[tuple[Mapping[str, int], float]],
+        seed: int,
+        accept: Callable[[Mapping[str, int]], bool],
+    ) -> dict[str, int] | None:
+        """A point of a grid that was not tried and that ``accept`` takes, None where none was found.
+
+        ``sizes``: how many places each dimension has; a point says one of each, from 0. ``tried``: points with their
+        losses, less is better.
+        """
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Context:
     precision: torch.dtype
     report: Callable[[int, float], None]
     should_pause: Callable[[], bool]
-    propose: Callable[..., Any] | None = None
+    propose: Proposer | None = None
     describe: Callable[[str], BaseModel] = BaseModel
     asset: Callable[[str], Path] = _no_assets
 

@@ -95,7 +95,7 @@ class Sizes:
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
     ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what
     the forecasts of later methods need to know. ``assets`` holds what is known of the models that methods name beside
-    them.
+    them. Where a stage chooses among students, ``student`` is the costliest that it may choose, and ``is_bound`` holds.
     """
 
     rows: int
@@ -109,6 +109,7 @@ class Sizes:
     unlabelled: int = 0
     added: Mapping[str, object] = field(default_factory=dict)
     assets: Mapping[str, TextModel] = field(default_factory=dict)
+    is_bound: bool = False
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from autokd.models.slots import build as build_slot
 from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline, task_facts
 from autokd.runner.position import Curve
-from autokd.runner.tokenizers import Assets, fetch_slot, keep_slot
+from autokd.runner.tokenizers import fetch_slot, keep_slot
 from autokd.runner.watch import Watch
 from autokd.runner.workspace import Workspace, job_device, load_task
 
@@ -30,18 +30,20 @@ _FOLDER = "prefixes"
 _WHOLE = "prefix.json"  # lies in a prefix's folder, which appears whole or not at all
 
 
-def prefix_key(spec: TrialSpec) -> str:
-    """The name of the artifact that a pipeline's shared stages make: everything that decides its content.
+def prefix_key(spec: TrialSpec, n_stages: int | None = None) -> str:
+    """The name of the artifact that a pipeline's shared stages (the first ``n_stages`` of them) make: everything that
+    decides its content.
 
     Shared stages always run as replicate 0, so that all seeds of a pipeline have one teacher.
     """
     pipeline = Pipeline.from_json(spec.pipeline)
-    shared = pipeline.stages[: pipeline.n_shared]
+    n_stages = pipeline.n_shared if n_stages is None else n_stages
+    shared = pipeline.stages[:n_stages]
     models = (*Pipeline(shared).base_models(), *Pipeline(shared).assets()) if shared else ()
     return digest(
         {
             "stages": [build.to_json(stage) for stage in shared],
-            "versions": pipeline.versions(pipeline.n_shared),
+            "versions": pipeline.versions(n_stages),
             "seed": spec.seed,
             "precision": spec.precision,
             "max_length": spec.max_length,
@@ -51,9 +53,9 @@ def prefix_key(spec: TrialSpec) -> str:
     )
 
 
-def prefix_folder(spec: TrialSpec) -> Path:
+def prefix_folder(spec: TrialSpec, n_stages: int | None = None) -> Path:
     """Where the prefix of a spec lies, or will lie."""
-    return Path(spec.cache) / _FOLDER / prefix_key(spec)
+    return Path(spec.cache) / _FOLDER / prefix_key(spec, n_stages)
 
 
 def prefix_ready(spec: TrialSpec) -> bool:
@@ -66,9 +68,9 @@ def is_made(cache: Path, key: str) -> bool:
     return (cache / _FOLDER / key / _WHOLE).is_file()
 
 
-def load_prefix(spec: TrialSpec) -> tuple[Models, float]:
+def load_prefix(spec: TrialSpec, n_stages: int | None = None) -> tuple[Models, float]:
     """The models that the shared stages made, and the device seconds they cost. Raises TrainingError if absent."""
-    folder = prefix_folder(spec)
+    folder = prefix_folder(spec, n_stages)
     if not (folder / _WHOLE).is_file():
         raise TrainingError(
             f"the shared stages of this pipeline must be made before its trials, but {folder} is missing."
@@ -78,20 +80,27 @@ def load_prefix(spec: TrialSpec) -> tuple[Models, float]:
     return Models(slots), float(found["device_seconds"])
 
 
-def prefix_values(spec: TrialSpec) -> dict[str, float]:
+def prefix_values(spec: TrialSpec, n_stages: int | None = None) -> dict[str, float]:
     """What was measured of the teacher that the shared stages of a spec made."""
-    found: dict[str, float] = json.loads((prefix_folder(spec) / _WHOLE).read_text())["values"]
+    found: dict[str, float] = json.loads((prefix_folder(spec, n_stages) / _WHOLE).read_text())["values"]
     return found
 
 
 def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
-    """Run a pipeline's shared stages and keep what they made; score the teacher on validation and test."""
+    """Run a pipeline's shared stages and keep what each of them made; score the teacher on validation and test.
+
+    Begins behind those that are made already, by this study or another one: a longer prefix pays for what it adds.
+    """
     spec, watch = job.spec, Watch(Path(job.folder), job.deadline_seconds)
     workspace = Workspace(spec, job_device(job.device))
     pipeline = Pipeline.from_json(spec.pipeline)
     pipeline.check(task_facts(workspace.task), workspace.bases(pipeline))
-    models, curve = Models(), Curve(Path(job.folder))
-    for position, stage in enumerate(pipeline.stages[: pipeline.n_shared]):
+    begun = next((n for n in range(pipeline.n_shared, 0, -1) if (prefix_folder(spec, n) / _WHOLE).is_file()), 0)
+    models, before = load_prefix(spec, begun) if begun else (Models(), 0.0)
+    values = prefix_values(spec, begun) if begun else {}
+    curve = Curve(Path(job.folder))
+    for position in range(begun, pipeline.n_shared):
+        stage, teacher = pipeline.stages[position], models.get("teacher")
 
         def told(step: int, score: float, position: int = position) -> None:
             progress = Progress(position, step, score, watch.seconds)
@@ -102,16 +111,15 @@ def run_prefix(job: Job, report: Callable[[Progress], None]) -> Outcome:
         loop = Path(job.folder) / f"loop-{position}"
         context = workspace.context(name, loop, replicate=0, report=told, should_pause=watch.should_pause)
         models = stage.run(models, context)
-    values = teacher_values(workspace, models)
+        if teacher is None or models["teacher"].content != teacher.content:
+            values = teacher_values(workspace, models)
+        facts = {"device_seconds": before + watch.seconds * job.devices, "values": values}
+        _write(spec, position + 1, models, facts)
+        shutil.rmtree(loop, ignore_errors=True)
     shared = Pipeline(pipeline.stages[: pipeline.n_shared])
-    cost, _ = shared.forecast(workspace.sizes(models["dense_teacher"]))
-    facts = {"device_seconds": watch.seconds * job.devices, "values": values}
-    # These alone have the same names in every study that shares the prefix.
-    assets = {name: spec.assets[name] for name in shared.base_models()}
-    _write(prefix_folder(spec), models, facts, assets)
-    for path in Path(job.folder).glob("loop-*"):
-        shutil.rmtree(path)
-    return Outcome("complete", 0.0, values=values, curve=tuple(curve.points), trained_macs=cost.macs)
+    costs, _ = shared.stage_costs(workspace.sizes(models["dense_teacher"]))
+    macs = sum(cost.macs for cost in costs[begun:])
+    return Outcome("complete", 0.0, values=values, curve=tuple(curve.points), trained_macs=macs)
 
 
 def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
@@ -131,8 +139,11 @@ def teacher_values(workspace: Workspace, models: Models) -> dict[str, float]:
     return {**scores, "params": params, "macs": macs}
 
 
-def _write(folder: Path, models: Models, facts: dict[str, object], assets: Assets) -> None:
+def _write(spec: TrialSpec, n_stages: int, models: Models, facts: dict[str, object]) -> None:
     """All or nothing: the folder appears under its name only when it is whole."""
+    folder, shared = prefix_folder(spec, n_stages), Pipeline(Pipeline.from_json(spec.pipeline).stages[:n_stages])
+    # These alone have the same names in every study that shares the prefix.
+    assets = {name: spec.assets[name] for name in (*shared.base_models(), *shared.assets())}
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=folder.name + ".", dir=folder.parent))
     places: dict[str, str] = {}

@@ -18,6 +18,7 @@ from autokd.engine.rows import encode
 from autokd.models.bases import describe, load_base
 from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline
+from autokd.recommend.grid import propose_point
 from autokd.runner.sizes import sizes_at_start
 from autokd.tasks.frozen import thaw
 
@@ -132,6 +133,7 @@ class Workspace:
             precision=self.precision,
             report=report,
             should_pause=should_pause,
+            propose=propose_point,
             describe=self.describe,
             asset=lambda name: Path(self.asset(name)),
         )

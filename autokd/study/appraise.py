@@ -36,6 +36,7 @@ class Appraisal:
     """A legal pipeline, resolved, with its forecast.
 
     ``prefix`` names the artifact of its shared stages (empty: it has none) and ``prefix_macs`` what they train;
+    ``prefix_parts`` does both of each shared stage by itself: the artifact of all up to it, and what it trains.
     ``macs`` is what the other stages train. ``values`` holds ``params`` and ``macs`` of the student as far as its
     shape is known beforehand; ``teacher`` is the name of its first base model, or of the stage that trains a teacher
     from nothing, and ``teacher_macs`` what that multiplies and accumulates for one row (0: not known).
@@ -50,6 +51,7 @@ class Appraisal:
     teacher: str = ""
     shape: str = ""
     teacher_macs: float = 0.0
+    prefix_parts: tuple[tuple[str, float], ...] = ()
 
     @property
     def content(self) -> str:
@@ -107,18 +109,20 @@ class PipelineAppraiser:
         built.check(task_facts(self.task), bases)
         resolved = built.to_json()
         sizes = sizes_at_start(built, self.task, self.settings.assets, bases, self.settings.mean_length)
-        rest, after = built.forecast(sizes, built.n_shared)
-        whole, _ = built.forecast(sizes)
-        teacher = after.dense_teacher or after.teacher
+        costs, after = built.stage_costs(sizes)
+        spec, shared = self.spec(resolved, 0), enumerate(costs[: built.n_shared], 1)
+        parts = tuple((prefix_key(spec, n), cost.macs) for n, cost in shared)
+        teacher, student = after.dense_teacher or after.teacher, None if after.is_bound else after.student
         return Appraisal(
             pipeline=resolved,
-            prefix=prefix_key(self.spec(resolved, 0)) if built.n_shared else "",
-            prefix_macs=whole.macs - rest.macs,
-            macs=rest.macs,
-            values=self._student_values(after.student),
+            prefix=parts[-1][0] if parts else "",
+            prefix_macs=sum(macs for _, macs in parts),
+            prefix_parts=parts,
+            macs=sum(cost.macs for cost in costs[built.n_shared :]),
+            values=self._student_values(student),
             teacher=built.teacher,
             teacher_macs=0.0 if teacher is None else teacher.macs(self.settings.median_length),
-            shape="" if after.student is None else speed_key(after.student, built.form),
+            shape="" if student is None else speed_key(student, built.form),
         )
 
     def control(self, pipeline: Mapping[str, Any], name: str) -> Appraisal:

@@ -43,8 +43,17 @@ class Prefixes:
         return appraisal.prefix in self._broken
 
     def cost(self, appraisal: Appraisal) -> float:
-        """Forecast device seconds of making a pipeline's shared stages, 0 where that is done."""
-        return 0.0 if self.ready(appraisal) else MARGIN * self._parts.accounts.cost(appraisal.prefix_macs)
+        """Forecast device seconds of making a pipeline's shared stages behind those that are made, 0 where all are."""
+        return 0.0 if self.ready(appraisal) else MARGIN * self._parts.accounts.cost(self._left(appraisal))
+
+    def _left(self, appraisal: Appraisal) -> float:
+        """What the shared stages train that are not made; all of them, of a pipeline that says nothing of each."""
+        left = 0.0
+        for name, macs in reversed(appraisal.prefix_parts):
+            if self._parts.appraiser.prefix_ready(name):
+                return left
+            left += macs
+        return appraisal.prefix_macs
 
     def cost_of(self, appraisals: Iterable[Appraisal]) -> float:
         """Forecast device seconds of all shared stages that these pipelines still need, each made once."""
@@ -91,9 +100,12 @@ class Prefixes:
         elif stopping:
             return
         elif self.any_made():
-            why = f"its fine-tuning was not done after {seconds:.0f} device seconds"
+            stages = ", ".join(
+                stage["use"] for stage in appraisal.pipeline["stages"][: len(appraisal.prefix_parts) or 1]
+            )
+            why = f"that was not done after {seconds:.0f} device seconds"
             self._broken[appraisal.prefix] = why
-            parts.memory.note_ending(f"Left out: what starts from {appraisal.teacher}, because {why}.")
+            parts.memory.note_ending(f"Left out: what needs {stages} with {appraisal.teacher}, because {why}.")
         else:
             raise BudgetError(
                 f"the budget {parts.accounts.budget.text!r} does not hold the teacher's fine-tuning and trials after "

@@ -13,6 +13,7 @@ from autokd.core.task import Split, Task
 from autokd.engine.rows import encode
 from autokd.models.tiny import tiny_slot, tiny_tokenizer
 from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
+from autokd.recommend.grid import propose_point
 
 _MAX_LENGTH = 32
 
@@ -64,5 +65,6 @@ def tiny_context(
         precision=precision,
         report=lambda step, score: gathered.append((step, score)),
         should_pause=should_pause,
+        propose=propose_point,
         asset=asset,
     )

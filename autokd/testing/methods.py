@@ -155,17 +155,25 @@ def check_run(case: Case, root: Path) -> None:
 
 
 def _check_sizes(case: Case, models: Models, made: Models) -> None:
-    """The student has the size and the cost that the forecast says, where it knows the shapes."""
+    """The student has the size and the cost that the forecast says, where it knows the shapes; where it knows a bound,
+    the student costs no more."""
     if "dense_teacher" not in models or "student" not in made:
         return
     named = ("teacher", "dense_teacher", "student", "student_init")
     shapes = {name: shape_of_slot(models[name]) for name in named if name in models}
     sizes = Sizes(len(case.task.train), 12.0, shapes["teacher"], dense_teacher=shapes["dense_teacher"])
     sizes = replace(sizes, student=shapes.get("student"), student_init=shapes.get("student_init"))
+    told = sizes
+    for stage in case.before:
+        _, told = stage.cost(told)
+    sizes = replace(sizes, added=told.added)
     _, after = case.stage.cost(sizes)
     if after.student is None:
         return
     found = shape_of_slot(made["student"])
+    if after.is_bound:
+        assert found.macs(12.0) <= after.student.macs(12.0), f"the student costs more than its forecast {after.student}"
+        return
     made_of, forecast = [(shape.params(), shape.macs(12.0)) for shape in (found, after.student)]
     assert np.allclose(made_of, forecast), f"the student has (params, macs) {made_of}, but its forecast {forecast}"
 

@@ -13,6 +13,7 @@ from autokd.build import address_of, all_methods, build, defaults
 from autokd.contracts import ANY_DATA, Context, Cost, Facts, Models, OptimizerMethod, Sizes
 from autokd.core.errors import SpecError
 from autokd.methods.adashift import AdaShift
+from autokd.methods.autodistil import ExtractSubnet, SearchSubnet, TrainSupernet
 from autokd.methods.basics import (
     AdamW,
     Distil,
@@ -23,6 +24,7 @@ from autokd.methods.basics import (
     Logits,
     MagnitudePruning,
     Mixup,
+    Relations,
     Rewind,
     TruncateLayers,
     WordSwap,
@@ -43,11 +45,15 @@ METHODS = {address_of(cls): cls for cls in all_methods()}
 
 # How each method is run in the contract kit: small, and after the stages that it needs. A new method adds a line.
 SHORT = Distil(epochs=1, batch_size=16)
+SUPERNET = (TEACHER, TrainSupernet(space="base", epochs=1, batch_size=16))
 GRAPH_TEACHER = TrainTeacher(hidden=16, epochs=3)
 GRAPH_STUDENT = (GRAPH_TEACHER, GcnStudent(hidden=8))
 
 CASES = {
     "adashift:AdaShift": Case(AdaShift(lr=1e-3, keep=2)),
+    "autodistil:ExtractSubnet": Case(ExtractSubnet(layers=0.0, hidden=0.5), before=SUPERNET),
+    "autodistil:SearchSubnet": Case(SearchSubnet(macs=0.8, share=0.5), before=SUPERNET),
+    "autodistil:TrainSupernet": Case(TrainSupernet(space="base", epochs=2, batch_size=16), before=(TEACHER,)),
     "basics:AdamW": Case(AdamW(lr=1e-3)),
     "basics:Distil": Case(Distil(objectives=(Labels(), Logits()), epochs=2, batch_size=8)),
     "basics:FineTuneTeacher": Case(FineTuneTeacher(epochs=2, batch_size=8), before=()),
@@ -57,6 +63,7 @@ CASES = {
     "basics:Logits": Case(Logits(form="symmetric_kl")),
     "basics:MagnitudePruning": Case(MagnitudePruning(begin=0.0, end=0.5, every=2)),
     "basics:Mixup": Case(Mixup()),
+    "basics:Relations": Case(Relations(form="kl_softmax", heads=4)),
     "basics:Rewind": Case(Rewind(), before=(*STUDENT, SHORT)),
     "basics:TruncateLayers": Case(TruncateLayers(keep=1), before=(TEACHER,)),
     "basics:WordSwap": Case(WordSwap()),
