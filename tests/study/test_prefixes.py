@@ -18,7 +18,7 @@ from autokd.study.jobs import JobMaker
 from autokd.study.ledger import Spent
 from autokd.study.memory import Memory
 from autokd.study.parts import Parts
-from autokd.study.prefixes import Prefixes
+from autokd.study.prefixes import MARGIN, Prefixes
 from autokd.study.timed_on import TimedOn
 from autokd.testing.toy import ToyAppraiser
 
@@ -46,6 +46,17 @@ def stopped_at_its_deadline(parts: Parts, prefixes: Prefixes) -> None:
 def test_a_first_teacher_over_its_deadline_is_an_error_of_the_budget(parts: Parts) -> None:
     with pytest.raises(BudgetError, match="does not hold the teacher"):
         stopped_at_its_deadline(parts, Prefixes(parts))
+
+
+def test_a_longer_prefix_costs_what_it_adds(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts.accounts.probe = 1.0
+    parts.accounts.learn(())
+    prefixes, toy = Prefixes(parts), parts.appraiser.appraise(PIPELINE)
+    both = replace(toy, prefix="long", prefix_macs=30.0, prefix_parts=(("short", 10.0), ("long", 20.0)))
+    assert prefixes.cost(both) == pytest.approx(MARGIN * parts.accounts.cost(30.0))
+    monkeypatch.setattr(type(parts.appraiser), "prefix_ready", lambda self, name: name == "short")
+    assert prefixes.cost(both) == pytest.approx(MARGIN * parts.accounts.cost(20.0))
+    assert prefixes.cost(both) < prefixes.cost(replace(both, prefix_parts=()))
 
 
 def test_a_later_teacher_over_its_deadline_is_left_out(parts: Parts) -> None:

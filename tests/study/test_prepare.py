@@ -71,6 +71,16 @@ def test_a_pipeline_is_appraised_without_running_it(made: Request) -> None:
         appraiser.appraise({"stages": [stages[0], {**stages[1], "keep": 9}, stages[2]]})
     with pytest.raises(SpecError, match="base model"):
         appraiser.appraise({"stages": [{**stages[0], "model": "another"}, *stages[1:]]})
+    # Of a student that a stage searches only a bound is known.
+    supernet = {"use": "autodistil:TrainSupernet", "space": "base"}
+    found = appraiser.appraise(
+        {"stages": [stages[0], supernet, {"use": "autodistil:SearchSubnet", "macs": 0.9}, stages[2]]}
+    )
+    assert (found.values, found.shape) == ({}, "")
+    assert found.macs > 0
+    assert [name for name, _ in found.prefix_parts] == [one.prefix, found.prefix]
+    assert found.prefix_parts[0] == one.prefix_parts[0]
+    assert found.prefix_macs == sum(macs for _, macs in found.prefix_parts) > one.prefix_macs
 
 
 @pytest.mark.parametrize(
