@@ -98,7 +98,8 @@ def assets_of(method: Method) -> dict[str, str]:
     found = {}
     for each in (method, *nested(method)):
         if isinstance(each, NeedsAssets):
-            found.update({str(getattr(each, name)): kind for name, kind in each.assets.items()})
+            named = {str(getattr(each, name)): kind for name, kind in each.assets.items()}
+            found.update({name: kind for name, kind in named.items() if name})
     return found
 
 

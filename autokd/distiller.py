@@ -128,7 +128,8 @@ class Distiller:
             asset = find_asset(name, kind)
             assets[name] = _copied(asset, work)
         pipeline.check(task_facts(task), bases)
-        pipeline.forecast(sizes_at_start(pipeline, task, assets, bases, max_length))  # refuses what sizes forbid
+        # Refuses what sizes forbid.
+        pipeline.forecast(sizes_at_start(pipeline, task, assets, bases, max_length, max_length))
         frozen = work / "tasks" / digest([task.content, task.metric])
         if not (frozen / FROZEN).is_file():
             freeze(task, frozen)

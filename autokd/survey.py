@@ -13,20 +13,21 @@ import numpy as np
 import torch
 
 from autokd import build
-from autokd.contracts import GRAPH, BaseModel, Facts, Sizes, StartsFresh, TextModel
+from autokd.contracts import GRAPH, BaseModel, Facts, Sizes, StartsFresh
 from autokd.core.canonical import Json, canonical
 from autokd.core.errors import SpecError, UsageError
 from autokd.core.holes import Choice, Hole
 from autokd.core.settings import DataSource
 from autokd.core.shape import EncoderShape, graph_shape
 from autokd.core.task import DataKind, Problem, Task
+from autokd.engine.asset_sizes import asset_sizes
 from autokd.engine.nodes import start_shape
 from autokd.engine.rows import encode
 from autokd.measure.cost import count_parameters
 from autokd.models.assets import find_model
 from autokd.models.bases import base_shape, describe
 from autokd.models.slots import network_of
-from autokd.models.text_models import find_asset, text_model
+from autokd.models.text_models import find_asset
 from autokd.pipeline import Pipeline, task_facts
 from autokd.space import Space, find_space
 from autokd.tasks.load import load_task
@@ -144,7 +145,7 @@ class _Judge:
         self.space, self.task, self.teacher = space, task, teacher
         self._judged: dict[str, _Forecast | str] = {}
         self._bases: dict[str, tuple[BaseModel, EncoderShape]] = {}
-        self._assets: dict[str, TextModel] = {}
+        self._assets: dict[str, object] = {}
 
     def draw(self, rng: np.random.Generator, fixed: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """A random assignment in which ``fixed`` holds wherever it is active."""
@@ -234,7 +235,7 @@ class _Judge:
         pipeline.check(self._facts, {name: base for name, (base, _) in bases.items()})
         shapes = {name: shape for name, (_, shape) in bases.items()}
         tuned = frozenset(name for name, (base, _) in bases.items() if base.is_tuned)
-        assets = {name: self._text_model(name, kind) for name, kind in pipeline.assets().items()}
+        assets = {name: self._asset(name, kind) for name, kind in pipeline.assets().items()}
         start = next(iter(shapes.values()), None) or (_NODES if self.task is None else start_shape(self.task))
         more = 0 if self.task is None else self.task.n_unlabelled
         sizes = Sizes(self.n_rows, self.length, start, unlabelled=more, bases=shapes, tuned=tuned, assets=assets)
@@ -265,10 +266,11 @@ class _Judge:
         """Training rows that pipelines are forecast for."""
         return ROWS if self.task is None else len(self.task.train)
 
-    def _text_model(self, name: str, kind: str) -> TextModel:
-        """What a model that a method reads costs. Raises UsageError where it is not at hand."""
+    def _asset(self, name: str, kind: str) -> object:
+        """What is known of what a method names beside the networks. Raises UsageError where it is not at hand."""
         if name not in self._assets:
-            self._assets[name] = text_model(find_asset(name, kind).folder, kind)
+            n_outputs = CLASSES if self.task is None else self.task.n_outputs
+            self._assets[name] = asset_sizes(find_asset(name, kind).folder, kind, n_outputs, LENGTH)
         return self._assets[name]
 
     def _base(self, model: str) -> tuple[BaseModel, EncoderShape]:

@@ -22,6 +22,7 @@ from autokd.cli.search import resume, search
 from autokd.cli.steer import budget, enqueue
 from autokd.cli.studies import report, studies
 from autokd.cli.suggest import usage_line
+from autokd.cli.supernet import supernet
 from autokd.cli.train import train
 from autokd.core.disk import refusal
 from autokd.core.errors import AutokdError
@@ -43,7 +44,7 @@ With --debug, any command shows the traceback of an error.
 GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Search": (search, resume, enqueue, budget),
     "Studies": (studies, report),
-    "Models": (export, evaluate, predict, train, convert),
+    "Models": (export, evaluate, predict, train, supernet, convert),
     "What there is": (methods, check, doctor, completion),
 }
 

@@ -69,8 +69,8 @@ class Wants:
         return Wants(self.hidden | other.hidden, self.attention or other.attention)
 
 
-# What a pretrained model that a method names beside teacher and student can be.
-ASSET_KINDS = ("masked_lm", "translator")
+# What a method may name beside teacher and student: pretrained models, supernets that were made ahead, texts.
+ASSET_KINDS = ("masked_lm", "translator", "supernet", "corpus")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,14 @@ class TextModel:
 
 
 @dataclass(frozen=True)
+class Corpus:
+    """What a forecast knows of texts without a task: how many, and their mean length in tokens as it is read."""
+
+    rows: int
+    length: float
+
+
+@dataclass(frozen=True)
 class Sizes:
     """What a forecast knows at some point of a pipeline: data, and the shapes of the networks so far.
 
@@ -94,8 +102,9 @@ class Sizes:
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
     ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what
-    the forecasts of later methods need to know. ``assets`` holds what is known of the models that methods name beside
-    them. Where a stage chooses among students, ``student`` is the costliest that it may choose, and ``is_bound`` holds.
+    the forecasts of later methods need to know. ``assets`` holds what is known of what methods name beside them: a
+    ``TextModel``, a ``Corpus``, a supernet's ``SupernetSizes``. Where a stage chooses among students, ``student`` is
+    the costliest that it may choose, and ``is_bound`` holds.
     """
 
     rows: int
@@ -108,7 +117,7 @@ class Sizes:
     tuned: frozenset[str] = frozenset()
     unlabelled: int = 0
     added: Mapping[str, object] = field(default_factory=dict)
-    assets: Mapping[str, TextModel] = field(default_factory=dict)
+    assets: Mapping[str, object] = field(default_factory=dict)
     is_bound: bool = False
 
 

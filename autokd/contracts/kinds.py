@@ -37,10 +37,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class NeedsAssets(Method, Protocol):
-    """A method with fields that name pretrained models, by hub id or folder: helpers, neither teacher nor student.
+    """A method with fields that name files, or pretrained models by hub id or folder: neither teacher nor student.
 
-    ``assets`` maps each such field to what the model must be (``autokd.contracts.ASSET_KINDS``). The method finds the
-    model's folder with ``ctx.asset(name)``; a choice whose models are not at hand is masked in a search.
+    ``assets`` maps each such field to what it must be (``autokd.contracts.ASSET_KINDS``); an empty field names none.
+    The method finds the folder with ``ctx.asset(name)``; a choice of what is not at hand is masked in a search.
     """
 
     assets: ClassVar[Mapping[str, str]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ WEIGHTS = "model*.safetensors"
 _PICKLES = "pytorch_model*.bin"
 _TRANSLATOR_FILES = ("source.spm", "target.spm", "target_vocab.json", "generation_config.json")
 FILES = ("config.json", *TOKENIZER_FILES, *_TRANSLATOR_FILES, WEIGHTS, "model.safetensors.index.json")
+CORPUS_TYPE = "autokd-corpus"
 _CODE = ("*.py",)  # only where the user trusts it
 
 
@@ -76,12 +78,25 @@ def find_model(name: str) -> Asset:
     return Asset(name, found)
 
 
-def copy_asset(asset: Asset, folder: Path) -> None:
-    """Copy a model's configuration, safetensors and tokenizer, and nothing else, whole or not at all.
+def find_corpus(name: str) -> Asset:
+    """A file of texts. Raises UsageError where there is none."""
+    file = Path(name).expanduser()
+    if not file.is_file():
+        raise UsageError(f"a corpus is a file with one text a line, plain or .gz, but there is none at {name!r}.")
+    return Asset(str(file.resolve()), file.resolve())
 
-    Code that lies beside them comes along only where the user trusts it.
+
+def copy_asset(asset: Asset, folder: Path) -> None:
+    """Copy a model's configuration, safetensors and tokenizer, and nothing else, whole or not at all; of a corpus its
+    file, to a folder that says what it holds.
+
+    Code that lies beside a model comes along only where the user trusts it.
     """
     with atomic_folder(folder) as work:
+        if asset.folder.is_file():
+            (work / "config.json").write_text(json.dumps({"model_type": CORPUS_TYPE}) + "\n", encoding="utf-8")
+            shutil.copyfile(asset.folder, work / ("corpus.txt.gz" if asset.folder.suffix == ".gz" else "corpus.txt"))
+            return
         for pattern in _patterns():
             for file in sorted(asset.folder.glob(pattern)):
                 shutil.copyfile(file, work / file.name)

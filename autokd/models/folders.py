@@ -15,9 +15,10 @@ from autokd.core.disk import naming
 
 @lru_cache(maxsize=16)
 def folder_content(folder: str) -> str:
-    """A hash of the files in a pretrained model's folder (weights, configuration, tokenizer): 20 hex digits."""
-    found = hashlib.sha256()
-    for path in sorted(Path(folder).iterdir()):
+    """A hash of the files in a pretrained model's folder (weights, configuration, tokenizer), or of one file: 20 hex
+    digits."""
+    found, place = hashlib.sha256(), Path(folder)
+    for path in [place] if place.is_file() else sorted(place.iterdir()):
         if path.is_file():
             found.update(path.name.encode())
             with path.open("rb") as file:

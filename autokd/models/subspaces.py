@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
+from statistics import mean
 from types import MappingProxyType
 from typing import Any
 
@@ -89,16 +90,33 @@ class Subspace:
         return Subspace(**{name: tuple(choices) for name, choices in value.items()})
 
 
+@dataclass(frozen=True)
+class SupernetSizes:
+    """What forecasts know of a supernet: its sub-space and the shape of the network that it lies in."""
+
+    subspace: Subspace
+    shape: EncoderShape
+
+    def macs(self, architecture: Architecture, length: float) -> float:
+        return architecture.shape(self.shape).macs(length)
+
+    def mean_macs(self, length: float) -> float:
+        return mean(self.macs(each, length) for each in self.subspace.architectures())
+
+
 # What the papers' tables are made for: BERT-base.
 _LAYERS, _HEADS, _HIDDEN, _RATIO = 12, 12, 768, 4.0
 
 _MLP = (2.5, 3.0, 3.5, 4.0)
-# AutoDistil's three sub-spaces of 256 (arXiv:2201.12507, its released configurations).
+# AutoDistil's three sub-spaces of 256 (arXiv:2201.12507, its released configurations), and the two of
+# Mixture-of-Supernets whose layers are alike, of 550 and 840 (arXiv:2306.04845, its released code's v5.1 and v5.2).
 PUBLISHED: Mapping[str, Subspace] = MappingProxyType(
     {
         "base": Subspace((9, 10, 11, 12), (9, 10, 11, 12), (544, 576, 608, 640), _MLP),
         "small": Subspace((9, 10, 11, 12), (7, 8, 9, 10), (256, 288, 320, 352), _MLP),
         "tiny": Subspace((4, 5, 6, 7), (7, 8, 9, 10), (128, 160, 192, 224), (2.0, 2.5, 3.0, 3.5)),
+        "wide": Subspace((12,), (6, 12), tuple(range(120, 769, 12)), (2.0, *_MLP)),
+        "wide_and_deep": Subspace((6, 9, 12), (6, 12), tuple(range(120, 769, 24)), (2.0, *_MLP)),
     }
 )
 

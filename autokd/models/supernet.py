@@ -66,11 +66,11 @@ class Member:
 
     def __init__(self, supernet: Supernet, architecture: Architecture) -> None:
         shape = architecture.shape(supernet.shape)
+        architecture.kept(supernet.shape)  # does it fit?
         with torch.device("meta"):  # the structure alone: every pass brings the weights
             self._network = Encoder(shape)
         self._network.embeddings.word = NarrowWords(supernet.encoder.embeddings.word, shape)  # type: ignore[assignment]
         self._supernet, self.architecture = supernet, architecture
-        supernet.weights(architecture)  # does it fit?
 
     def __call__(
         self,
@@ -111,11 +111,17 @@ def supernet_from(teacher: Slot, shape: EncoderShape, subspace: Subspace) -> Slo
     return make_slot(supernet, config, builder=SUPERNET, tokenizer=teacher.tokenizer)
 
 
+def supernet_of(slot: Slot) -> Supernet:
+    """A fresh supernet with a slot's weights. Raises SpecError for a slot that holds none."""
+    module = build(slot)
+    if not isinstance(module, Supernet):
+        raise SpecError(f"sub-networks lie in supernets, but got a network of {slot.builder!r}.")
+    return module
+
+
 def extract(slot: Slot, architecture: Architecture) -> Slot:
     """A sub-network as a network of its own, really smaller. Raises SpecError for a slot that is no supernet."""
-    supernet = build(slot)
-    if not isinstance(supernet, Supernet):
-        raise SpecError(f"sub-networks are taken out of supernets, but got a network of {slot.builder!r}.")
+    supernet = supernet_of(slot)
     live = supernet.weights(architecture)
     weights = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in live.items()}
     return encoder_of(architecture.shape(supernet.shape), weights, slot.tokenizer)

@@ -1,4 +1,4 @@
-"""Pretrained models that write text, which methods read beside teacher and student: found, checked, forecast."""
+"""What methods read beside teacher and student: found and checked; and forecasts of models that write text."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from transformers import AutoConfig
 
 from autokd.contracts import ASSET_KINDS, TextModel
 from autokd.core.errors import SpecError, UsageError, unknown
-from autokd.models.assets import Asset, find_model
+from autokd.models.assets import Asset, find_corpus, find_model
 from autokd.models.foreign_shape import shape_like
 from autokd.models.hub import read_config
 from autokd.models.remote import is_trusted
+from autokd.models.supernet_folder import find_supernet
 
 _MASKED_LM_ENDINGS = ("ForMaskedLM", "ForPreTraining")
 
 
 def find_asset(name: str, kind: str) -> Asset:
-    """The model of this name, which must be of this kind.
+    """What has this name, which must be of this kind.
 
     Raises UsageError (or DataError) as ``find_model`` does, and for a model of another kind or one that needs a
     package which is not installed.
     """
+    if kind == "corpus":
+        return find_corpus(name)
+    if kind == "supernet":
+        return find_supernet(name)
     asset = find_model(name)
     require_kind(asset.folder, kind, name)
     return asset

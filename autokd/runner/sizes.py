@@ -7,21 +7,27 @@ from pathlib import Path
 
 from autokd.contracts import BaseModel, Sizes
 from autokd.core.task import Task
+from autokd.engine.asset_sizes import asset_sizes
 from autokd.engine.nodes import start_shape
 from autokd.models.bases import base_shape
-from autokd.models.text_models import text_model
 from autokd.pipeline import Pipeline
 
 
 def sizes_at_start(
-    pipeline: Pipeline, task: Task, folders: Mapping[str, str | Path], bases: Mapping[str, BaseModel], length: float
+    pipeline: Pipeline,
+    task: Task,
+    folders: Mapping[str, str | Path],
+    bases: Mapping[str, BaseModel],
+    length: float,
+    max_length: int,
 ) -> Sizes:
-    """The sizes before a pipeline's first stage, for training rows of a mean ``length``.
+    """The sizes before a pipeline's first stage, for training rows of a mean ``length`` that are cut at ``max_length``.
 
     ``folders`` are those of all models that the pipeline names, ``bases`` tells of those that stages start from: the
     first one is its teacher. Where it names none, its first stage makes the teacher.
     """
     shapes = {name: base_shape(folders[name], task.n_outputs) for name in bases}
+    assets = pipeline.assets()
     return Sizes(
         len(task.train),
         length,
@@ -29,5 +35,5 @@ def sizes_at_start(
         unlabelled=task.n_unlabelled,
         bases=shapes,
         tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
-        assets={name: text_model(folders[name], kind) for name, kind in pipeline.assets().items()},
+        assets={name: asset_sizes(folders[name], kind, task.n_outputs, max_length) for name, kind in assets.items()},
     )

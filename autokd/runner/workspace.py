@@ -103,7 +103,8 @@ class Workspace:
         extents = self.rows("train", base).extents
         pipeline = Pipeline.from_json(self.spec.pipeline)
         folders = {name: self.asset(name) for name in (*pipeline.base_models(), *pipeline.assets())}
-        sizes = sizes_at_start(pipeline, self.task, folders, self.bases(pipeline), float(extents.mean()))
+        length, longest = float(extents.mean()), self.spec.max_length
+        sizes = sizes_at_start(pipeline, self.task, folders, self.bases(pipeline), length, longest)
         return replace(sizes, teacher=shape_of_slot(base))
 
     def median_length(self, slot: Slot) -> float:

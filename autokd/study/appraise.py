@@ -108,7 +108,8 @@ class PipelineAppraiser:
         bases = {name: self._describe(name) for name in models}
         built.check(task_facts(self.task), bases)
         resolved = built.to_json()
-        sizes = sizes_at_start(built, self.task, self.settings.assets, bases, self.settings.mean_length)
+        length, longest = self.settings.mean_length, self.settings.max_length
+        sizes = sizes_at_start(built, self.task, self.settings.assets, bases, length, longest)
         costs, after = built.stage_costs(sizes)
         spec, shared = self.spec(resolved, 0), enumerate(costs[: built.n_shared], 1)
         parts = tuple((prefix_key(spec, n), cost.macs) for n, cost in shared)

@@ -14,6 +14,7 @@ from autokd.engine.rows import encode
 from autokd.models.tiny import tiny_slot, tiny_tokenizer
 from autokd.models.tiny_text import tiny_masked_lm, tiny_translator
 from autokd.recommend.grid import propose_point
+from autokd.testing.supernets import tiny_supernet
 
 _MAX_LENGTH = 32
 
@@ -34,9 +35,9 @@ def tiny_context(
     """A context on the CPU for the stage at an address (``"basics:Distil"``), whose seeds are that stage's.
 
     Every base model is a random encoder of ``depth`` layers and width 16 with a tokenizer of the task's words, made
-    under ``root``. Models that methods read beside them are made too: a masked language model where "masked" or "bert"
-    is in the name, else a translator. The stage's own folder is ``root / folder``: two runs that must not resume each
-    other need two names. ``reports`` gathers what is reported.
+    under ``root``. What methods read beside them is made too: a masked language model where "masked" or "bert" is in
+    the name, a supernet where that is, else a translator. The stage's own folder is ``root / folder``: two runs that
+    must not resume each other need two names. ``reports`` gathers what is reported.
     """
     tokenizer = root / "tokenizer"
     if task.kind == "text" and not (tokenizer / "tokenizer.json").exists():
@@ -45,7 +46,9 @@ def tiny_context(
 
     def asset(name: str) -> Path:
         place, texts = root / "assets" / name, task.train.texts
-        if not (place / "config.json").exists():
+        if not (place / "config.json").exists() and "supernet" in name:
+            tiny_supernet(place, tokenizer, depth=depth)
+        elif not (place / "config.json").exists():
             make = tiny_masked_lm if "masked" in name or "bert" in name else tiny_translator
             make(place, texts, seed=len(name))
         return place

@@ -13,7 +13,7 @@ from autokd.build import address_of, all_methods, build, defaults
 from autokd.contracts import ANY_DATA, Context, Cost, Facts, Models, OptimizerMethod, Sizes
 from autokd.core.errors import SpecError
 from autokd.methods.adashift import AdaShift
-from autokd.methods.autodistil import ExtractSubnet, SearchSubnet, TrainSupernet
+from autokd.methods.autodistil import ExtractSubnet, LoadSupernet, SearchSubnet, TrainSupernet
 from autokd.methods.basics import (
     AdamW,
     Distil,
@@ -32,6 +32,7 @@ from autokd.methods.basics import (
 from autokd.methods.distiller import PKD, BackTranslation, ContextualSubstitution, Cosine, HiddenCE
 from autokd.methods.graph import GcnStudent, MlpStudent, TrainTeacher
 from autokd.methods.mi_alpha import MutualInformation
+from autokd.methods.mixture_of_supernets import TrainSupernet as TrainMixture
 from autokd.methods.moebert import ToExperts
 from autokd.methods.platon import Platon, StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
@@ -52,6 +53,7 @@ GRAPH_STUDENT = (GRAPH_TEACHER, GcnStudent(hidden=8))
 CASES = {
     "adashift:AdaShift": Case(AdaShift(lr=1e-3, keep=2)),
     "autodistil:ExtractSubnet": Case(ExtractSubnet(layers=0.0, hidden=0.5), before=SUPERNET),
+    "autodistil:LoadSupernet": Case(LoadSupernet(), before=(TEACHER,)),
     "autodistil:SearchSubnet": Case(SearchSubnet(macs=0.8, share=0.5), before=SUPERNET),
     "autodistil:TrainSupernet": Case(TrainSupernet(space="base", epochs=2, batch_size=16), before=(TEACHER,)),
     "basics:AdamW": Case(AdamW(lr=1e-3)),
@@ -76,6 +78,7 @@ CASES = {
     "graph:MlpStudent": graph_case(MlpStudent(hidden=8, activation="tanh"), before=(GRAPH_TEACHER,)),
     "graph:TrainTeacher": graph_case(TrainTeacher(hidden=16, epochs=4), before=()),
     "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
+    "mixture_of_supernets:TrainSupernet": Case(TrainMixture(space="base", epochs=2, batch_size=16), before=(TEACHER,)),
     "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
     "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),
     "platon:StructuredPlaton": Case(StructuredPlaton(every=2, initial=0.0, final=0.4)),

@@ -33,7 +33,7 @@ def released(each: Architecture) -> int:
     return round(h * (30522 + 516) + each.layers * (attention + 2 * f * h + f + 3 * h) + h * h + 2 * h)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", ENDS)
 def test_the_published_spaces_have_256_points_and_the_published_ends(name: str) -> None:
     found = subspace(name, BERT)
     assert found == PUBLISHED[name]
@@ -80,7 +80,7 @@ def test_kept_layers(layers: int, kept: tuple[int, ...]) -> None:
 def test_every_sub_network_has_as_many_parameters_as_its_tensors() -> None:
     with torch.device("meta"):
         whole = dict(Encoder(BERT).named_parameters())
-    for name in PUBLISHED:
+    for name in ENDS:
         for architecture in subspace(name, BERT).architectures():
             found = sliced(whole, BERT, architecture.kept(BERT))
             assert sum(value.numel() for value in found.values()) == architecture.shape(BERT).params()
@@ -93,7 +93,7 @@ def test_a_smaller_teacher_has_them_in_proportion() -> None:
     )
     assert subspace("small", MINILM).hidden == (128, 144, 160, 176)
     assert subspace("tiny", MINILM) == Subspace((2, 3, 4), (7, 8, 9, 10), (64, 80, 96, 112), PUBLISHED["tiny"].ratios)
-    for name in PUBLISHED:
+    for name in ENDS:
         found = subspace(name, MINILM)
         assert len(set(found.architectures())) == 192
         assert found.largest.shape(MINILM).params() < MINILM.params()
@@ -116,6 +116,16 @@ def test_spaces_of_very_small_teachers_lie_in_them(name: str, depth: int) -> Non
     for architecture in found.architectures():
         architecture.kept(teacher)
         assert architecture.ffn >= 1
+
+
+@pytest.mark.parametrize(("name", "count", "ends"), [("wide", 550, (120, 768)), ("wide_and_deep", 840, (120, 768))])
+def test_the_spaces_of_mixture_of_supernets(name: str, count: int, ends: tuple[int, int]) -> None:
+    found = subspace(name, BERT)
+    assert len(set(found.architectures())) == count
+    assert (found.hidden[0], found.hidden[-1]) == ends
+    assert found.largest.shape(BERT) == BERT
+    assert len(subspace(name, MINILM).architectures()) == count
+    assert subspace(name, MINILM).largest.shape(MINILM) == MINILM
 
 
 def test_places_choose_from_the_least_to_the_most() -> None:

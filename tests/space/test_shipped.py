@@ -18,6 +18,7 @@ from autokd.engine.length import batches_of, n_steps
 from autokd.methods.basics import Distil, Labels, Logits
 from autokd.methods.ted import FilteredHidden
 from autokd.methods.thanos import Thanos
+from autokd.models.subspaces import SupernetSizes, subspace
 from autokd.pipeline import Pipeline
 from autokd.space import Space, find_space, shipped_spaces
 from autokd.testing.context import tiny_context
@@ -80,7 +81,8 @@ def test_every_student_can_be_cut_from_teachers_of_six_and_twelve_layers(name: s
     for _, _, params in space.examples():
         pipeline = Pipeline.from_json(space.decode(params))
         others = {name: small for name in pipeline.base_models() if name != "auto"}
-        helpers = {name: TextModel(1e6, 1e6) for name in pipeline.assets()}
+        known = {"supernet": SupernetSizes(subspace("small", teacher), teacher)}
+        helpers = {name: known.get(kind, TextModel(1e6, 1e6)) for name, kind in pipeline.assets().items()}
         cost, sizes = pipeline.forecast(Sizes(1000, 20.0, teacher, bases=others, assets=helpers))
         assert cost.known
         assert cost.macs > 0

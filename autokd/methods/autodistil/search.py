@@ -16,10 +16,10 @@ from autokd.methods.autodistil.losses_kept import kept_losses
 from autokd.methods.basics import checks
 from autokd.methods.basics.held_out import HeldOut
 from autokd.methods.basics.relations import Relations
-from autokd.methods.basics.supernets import ATTENTION, SLOT, TEACHER_SLOT, SupernetSizes, supernet_of
+from autokd.methods.basics.supernets import ATTENTION, SLOT, TEACHER_SLOT
 from autokd.models.elastic import shape_of
-from autokd.models.subspaces import Architecture, Subspace
-from autokd.models.supernet import extract
+from autokd.models.subspaces import Architecture, Subspace, SupernetSizes
+from autokd.models.supernet import extract, supernet_of
 
 _MOST_ROWS = 256
 _STUDENT = Facts(

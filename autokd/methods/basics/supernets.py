@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from statistics import mean
+from types import MappingProxyType
 from typing import ClassVar
 
 from autokd.contracts import (
     TRAINING_FACTOR,
     Context,
+    Corpus,
     Cost,
     Facts,
     Models,
@@ -18,8 +21,8 @@ from autokd.contracts import (
     Slot,
     Wants,
 )
-from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape
+from autokd.core.task import without_labels
 from autokd.engine.loop import LoopOptions, train
 from autokd.engine.teacher import LiveTeacher
 from autokd.methods.basics import checks
@@ -28,27 +31,14 @@ from autokd.methods.basics.optimizers import AdamW
 from autokd.methods.basics.relations import Relations
 from autokd.methods.basics.sandwich import Sandwich
 from autokd.models.elastic import shape_of
-from autokd.models.slots import build, make_slot
-from autokd.models.subspaces import PUBLISHED, Architecture, Subspace, subspace
-from autokd.models.supernet import Supernet
+from autokd.models.slots import make_slot
+from autokd.models.subspaces import PUBLISHED, Subspace, SupernetSizes, subspace
+from autokd.models.supernet import supernet_of
+from autokd.tasks.corpus import read_corpus
 
 SLOT, TEACHER_SLOT = "supernet", "supernet_teacher"
 ATTENTION = Wants(attention=True)
 _SCORED_ROWS = 64  # of validation texts, whose losses tell how far training is
-
-
-@dataclass(frozen=True)
-class SupernetSizes:
-    """What forecasts know of a supernet: its sub-space and the shape of the network that it lies in."""
-
-    subspace: Subspace
-    shape: EncoderShape
-
-    def macs(self, architecture: Architecture, length: float) -> float:
-        return architecture.shape(self.shape).macs(length)
-
-    def mean_macs(self, length: float) -> float:
-        return mean(self.macs(each, length) for each in self.subspace.architectures())
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,10 @@ class SupernetTraining:
         of=frozenset({"dense_teacher"}),
     )
 
+    assets: ClassVar[Mapping[str, str]] = MappingProxyType({"corpus": "corpus"})
+
     space: str = "small"
+    corpus: str = ""
     loss: Relations = Relations()  # noqa: RUF009 - frozen value
     n_random: int = 2
     optimizer: OptimizerMethod = AdamW(lr=3e-4)  # noqa: RUF009 - frozen value
@@ -97,10 +90,17 @@ class SupernetTraining:
     def run(self, models: Models, ctx: Context) -> Models:
         ctx = replace(ctx, seeds=replace(ctx.seeds, replicate=0))
         teacher = models["dense_teacher"]
-        texts = ctx.task.train if ctx.task.unlabelled is None else ctx.task.train.plus(ctx.task.unlabelled)
-        rows = ctx.rows("train", teacher) if texts is ctx.task.train else ctx.encode(texts, teacher)
-        made = self.learnt(teacher, rows, ctx.rows("valid", teacher), ctx)
+        made = self.learnt(teacher, self._rows(teacher, ctx), ctx.rows("valid", teacher), ctx)
         return models.with_slots(**{SLOT: made, TEACHER_SLOT: teacher})
+
+    def _rows(self, teacher: Slot, ctx: Context) -> Rows:
+        """Those of the corpus, else the task's own, with those that have no labels."""
+        task = ctx.task
+        if self.corpus:
+            return ctx.encode(without_labels(read_corpus(ctx.asset(self.corpus)), None, task.problem), teacher)
+        if task.unlabelled is None:
+            return ctx.rows("train", teacher)
+        return ctx.encode(task.train.plus(task.unlabelled), teacher)
 
     def learnt(self, teacher: Slot, rows: Rows, held_out: Rows, ctx: Context) -> Slot:
         """A supernet of a teacher after training on these rows; ``ctx`` is told the smallest and largest
@@ -132,19 +132,16 @@ class SupernetTraining:
         """
         teacher = sizes.dense_teacher or sizes.teacher
         found = SupernetSizes(subspace(self.space, teacher), teacher)
-        rows = self.epochs * (sizes.rows + sizes.unlabelled)
+        after = replace(sizes, added={**sizes.added, SLOT: found})
+        if self.corpus:
+            corpus = sizes.assets.get(self.corpus)
+            if not isinstance(corpus, Corpus):
+                return Cost(0.0, known=False), after
+            sizes = replace(sizes, rows=corpus.rows, unlabelled=0, length=corpus.length)
         ends = found.subspace.largest, found.subspace.smallest
         macs = sum(found.macs(each, sizes.length) for each in ends) + self.n_random * found.mean_macs(sizes.length)
         products = self.loss.cost(replace(sizes, teacher=teacher, student=found.subspace.largest.shape(teacher)))
         trained = TRAINING_FACTOR * (macs + (2 + self.n_random) * products)
         merged = (2 + self.n_random) * TRAINING_FACTOR * self.merging_macs(found.subspace.store(teacher))
-        total = rows * (teacher.macs(sizes.length) + trained + merged / self.batch_size)
-        return Cost(total), replace(sizes, added={**sizes.added, SLOT: found})
-
-
-def supernet_of(slot: Slot) -> Supernet:
-    """A fresh supernet with a slot's weights. Raises SpecError for a slot that is none."""
-    module = build(slot)
-    if not isinstance(module, Supernet):
-        raise SpecError(f"a supernet is asked for, but got a network of {slot.builder!r}.")
-    return module
+        per_row = teacher.macs(sizes.length) + trained + merged / self.batch_size
+        return Cost(self.epochs * (sizes.rows + sizes.unlabelled) * per_row), after

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from autokd.contracts import Context, Cost, Facts, Sizes
+from autokd.contracts import Context, Cost, Facts, Sizes, TextModel
 from autokd.core.task import Split
 from autokd.engine.text_files import Rewrite, written_texts
 from autokd.methods.basics import checks
@@ -67,5 +67,5 @@ class BackTranslation:
     def cost(self, sizes: Sizes) -> Cost:
         """Each model reads every token once and writes about as many, once for each beam."""
         models = [sizes.assets.get(name) for name in (self.forth, self.back)]
-        each = [model.read_macs + self.beams * model.write_macs for model in models if model is not None]
+        each = [model.read_macs + self.beams * model.write_macs for model in models if isinstance(model, TextModel)]
         return Cost(sizes.length * sum(each), known=len(each) == len(models))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autokd.contracts import Context, Cost, Facts, Sizes
+from autokd.contracts import Context, Cost, Facts, Sizes, TextModel
 from autokd.core.task import Split
 from autokd.engine.text_files import Rewrite, written_texts
 from autokd.methods.basics import checks
@@ -70,7 +70,7 @@ class ContextualSubstitution:
     def cost(self, sizes: Sizes) -> Cost:
         """One pass of the model, its output layer on the masked words alone."""
         model = sizes.assets.get(self.model)
-        if model is None:
+        if not isinstance(model, TextModel):
             return Cost(0.0, known=False)
         return Cost(sizes.length * (model.read_macs + self.share * model.write_macs))
 

@@ -1,0 +1,210 @@
+"""A supernet made ahead of all studies: from a pretrained teacher and texts of no task, within a budget of time."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from autokd.build import build
+from autokd.contracts import Context, Rows, Slot
+from autokd.core.canonical import digest
+from autokd.core.errors import AutokdError, BudgetError, Paused, SpecError, UsageError
+from autokd.core.json_files import write_json
+from autokd.core.seeds import Seeds
+from autokd.core.task import Split, Task, without_labels
+from autokd.engine.precision import dtype_of, set_threads
+from autokd.engine.rows import encode
+from autokd.methods.basics.supernets import SupernetTraining
+from autokd.models.bases import is_encoder, load_base
+from autokd.models.folders import folder_content
+from autokd.models.supernet import supernet_of
+from autokd.models.supernet_folder import save_supernet
+from autokd.runner.workspace import job_device
+from autokd.tasks.corpus import read_corpus
+
+_HELD_OUT = 256  # texts at most, and a tenth of them at most
+_TIMED_STEPS = 6
+_SHARE_TRAINED = 0.9  # of the time that is left goes to steps, the rest to scores, saves and surprises
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to make. ``stage``: the JSON of a stage that trains supernets, whose epochs the time decides, at most
+    ``epochs``; ``teacher``: the folder of an encoder; ``seconds``: wall time in all, of ``threads`` threads."""
+
+    stage: Mapping[str, Any]
+    teacher: str
+    corpus: str
+    output: str
+    seconds: float
+    max_length: int = 128
+    seed: int = 0
+    precision: str = "float32"
+    device: str = "cpu"
+    threads: int = 1
+    epochs: float = math.inf
+
+    @property
+    def work(self) -> Path:
+        """Where an interrupted run leaves what it has."""
+        output = Path(self.output)
+        return output.with_name(f".{output.name}.work")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished supernet: how many sub-networks, parameters of the smallest and the largest, and the mean of their
+    held-out losses."""
+
+    folder: str
+    n_subnets: int
+    params: tuple[int, int]
+    loss: float
+    steps: int
+    rows: int
+
+
+def make_supernet(order: Order, report: Callable[[int, int, float], None]) -> Made:
+    """Train and write a supernet, or go on with one that was interrupted.
+
+    ``report(step, n_steps, loss)``: the mean held-out loss of the smallest and the largest sub-network. Raises
+    UsageError for an ``output`` that holds files or whose work is another's, BudgetError where the time holds no step,
+    AutokdError where it ends before the last one.
+    """
+    began = time.monotonic()
+    set_threads(order.threads)
+    stage, work = _stage(order), order.work
+    _require_new(Path(order.output))
+    teacher, task = _teacher(order), _texts(order)
+    trained = encode(task.train, teacher.tokenizer, order.max_length, task.problem)
+    held_out = encode(task.valid, teacher.tokenizer, order.max_length, task.problem)
+    steps = _planned(order, stage, teacher, trained, held_out, task, began)
+    n_epochs = steps / -(-len(trained) // stage.batch_size)
+    last = [0.0]
+
+    def told(step: int, score: float) -> None:
+        last[0] = -score
+        report(step, steps, -score)
+
+    ctx = _context(order, task, work / "loop", told, lambda: time.monotonic() - began >= order.seconds)
+    try:
+        slot = replace(stage, epochs=n_epochs).learnt(teacher, trained, held_out, ctx)
+    except Paused as paused:
+        raise AutokdError(f"the budget ended {paused}; the same command goes on from there.") from None
+    facts = {"steps": steps, "rows": len(trained), "corpus": Path(order.corpus).name, "seed": order.seed}
+    save_supernet(slot, teacher, Path(order.output), {**facts, "stage": dict(order.stage)})
+    shutil.rmtree(work)
+    return _made(order, slot, steps, len(trained), last[0])
+
+
+def _made(order: Order, slot: Slot, steps: int, rows: int, loss: float) -> Made:
+    network = supernet_of(slot)
+    ends = (network.subspace.smallest, network.subspace.largest)
+    params = tuple(each.shape(network.shape).params() for each in ends)
+    n_subnets = len(network.subspace.architectures())
+    return Made(str(Path(order.output).resolve()), n_subnets, (params[0], params[1]), loss, steps, rows)
+
+
+def _stage(order: Order) -> SupernetTraining:
+    stage = build(order.stage)
+    if not isinstance(stage, SupernetTraining):
+        raise SpecError(f"a supernet is made by a stage that trains one, but got {order.stage.get('use')!r}.")
+    return stage
+
+
+def _require_new(output: Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"the folder for a supernet must be new or empty, but {str(output)!r} is not.")
+
+
+def _teacher(order: Order) -> Slot:
+    if not is_encoder(order.teacher):
+        raise UsageError("a supernet is cut from a BERT, RoBERTa, DistilBERT or ELECTRA; other teachers cannot be.")
+    return load_base(order.teacher, 1, Seeds(order.seed))
+
+
+def _texts(order: Order) -> Task:
+    """The corpus as a task that nobody has: rows without labels, of which some, evenly spread, are held out."""
+    texts = read_corpus(Path(order.corpus))
+    if len(texts) < 2:
+        raise UsageError(f"a corpus has two texts at least, one to be held out, but {order.corpus!r} has one.")
+    count = max(1, min(_HELD_OUT, len(texts) // 10))
+    places = {i * len(texts) // count for i in range(count)}
+    held = tuple(text for i, text in enumerate(texts) if i in places)
+    kept = tuple(text for i, text in enumerate(texts) if i not in places)
+
+    def split(of: tuple[str, ...]) -> Split:
+        return without_labels(of, None, "regression")
+
+    return Task(Path(order.corpus).name, split(kept), split(held), split(held), (), "regression", "pearson")
+
+
+def _planned(
+    order: Order, stage: SupernetTraining, teacher: Slot, trained: Rows, held_out: Rows, task: Task, began: float
+) -> int:
+    """How many steps to make in all: what the time held when the run began, whatever it holds when it goes on."""
+    plan, asked = order.work / "plan.json", replace(order, seconds=0.0, epochs=0.0, teacher="", corpus="")
+    key = digest([asdict(asked), folder_content(order.teacher), task.train.text_a])
+    if plan.is_file():
+        told = json.loads(plan.read_text(encoding="utf-8"))
+        if told["key"] != key:
+            raise UsageError(f"{str(order.work)!r} holds another supernet's work; remove it, or name another --output.")
+        return int(told["steps"])
+    each = _seconds_per_step(order, stage, teacher, trained, held_out, task)
+    held = _SHARE_TRAINED * (order.seconds - (time.monotonic() - began)) / each
+    most = order.epochs * -(-len(trained) // stage.batch_size)
+    if held < 1:
+        raise BudgetError(
+            f"a budget holds a step at least, which takes {each:.1f} seconds here, but this one does not."
+        )
+    steps = max(1, int(min(held, most)))
+    order.work.mkdir(parents=True, exist_ok=True)
+    write_json(plan, {"key": key, "steps": steps})
+    return steps
+
+
+def _seconds_per_step(
+    order: Order, stage: SupernetTraining, teacher: Slot, trained: Rows, held_out: Rows, task: Task
+) -> float:
+    """From a few steps whose result is thrown away; the first one warms up."""
+    stamps: list[float] = []
+
+    def looked() -> bool:
+        stamps.append(time.monotonic())
+        return len(stamps) > _TIMED_STEPS
+
+    with tempfile.TemporaryDirectory(prefix="autokd-supernet-") as folder:
+        ctx = _context(order, task, Path(folder), lambda step, score: None, looked)
+        n_epochs = (_TIMED_STEPS + 1) / -(-len(trained) // stage.batch_size)
+        with suppress(Paused):
+            replace(stage, epochs=n_epochs).learnt(teacher, trained, held_out, ctx)
+    return (stamps[-1] - stamps[1]) / (len(stamps) - 2)
+
+
+def _context(
+    order: Order, task: Task, folder: Path, report: Callable[[int, float], None], should_pause: Callable[[], bool]
+) -> Context:
+    def rows(split: str, slot: Slot) -> Rows:
+        return encode(getattr(task, split), slot.tokenizer, order.max_length, task.problem)
+
+    return Context(
+        task=task,
+        rows=rows,
+        encode=lambda split, slot: encode(split, slot.tokenizer, order.max_length, task.problem),
+        base=lambda name, seeds: load_base(order.teacher, 1, seeds),
+        seeds=Seeds(order.seed, str(order.stage["use"])),
+        folder=folder,
+        cache=order.work,
+        device=job_device(order.device),
+        precision=dtype_of(order.precision),
+        report=report,
+        should_pause=should_pause,
+    )
