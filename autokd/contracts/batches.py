@@ -138,13 +138,15 @@ class Batch:
 class Outputs:
     """What a forward pass returns: ``logits`` [batch, n_outputs], ``mask`` [batch, length] as it was used,
     ``hidden`` {index: [batch, length, width]}, ``attention`` a tuple over layers of (Q, K, V), each
-    [batch, heads, length, head_width]. Only what was wanted is there.
+    [batch, heads, length, head_width], ``gates`` a tuple over layers with a gate of its probabilities, each
+    [batch, length, experts], or [batch, experts] where it chooses once for a row. Only what was wanted is there.
     """
 
     logits: Tensor
     mask: Tensor
     hidden: Mapping[int, Tensor] = field(default_factory=dict)
     attention: tuple[tuple[Tensor, Tensor, Tensor], ...] = ()
+    gates: tuple[Tensor, ...] = ()
 
 
 @runtime_checkable

@@ -22,7 +22,8 @@ class Facts:
     Slots are facts of their own name. Further facts in use: ``text`` or ``graph`` (what the task's rows are),
     ``classification``, ``regression`` (the task),
     ``trained_student`` (the student was distilled or fine-tuned, and its teacher has not been cut since),
-    ``hash_routed`` (experts chosen by token id), ``reads_neighbours`` (the student reads a node's neighbours),
+    ``hash_routed`` (the student's experts are chosen by token id), ``gated`` (they are by a gate that trains along),
+    ``reads_neighbours`` (the student reads a node's neighbours),
     ``encoder_teacher`` (the teacher can be sliced, and gives gradients of masks, queries, keys and values),
     ``teacher_tokenizer:HASH`` and ``student_tokenizer:HASH``. Giving ``name:value`` replaces every other value of that
     name; dropping ``name`` drops them all. A stage that makes a student of the teacher drops ``student_tokenizer``: the
@@ -59,14 +60,16 @@ class Wants:
     """Which tensors of a forward pass someone will read.
 
     ``hidden`` lists indices of hidden states, 0 the embedding output, ``i`` the output of layer ``i`` (1-based).
-    ``attention`` asks for the queries, keys and values of every layer.
+    ``attention`` asks for the queries, keys and values of every layer, ``gates`` for the probabilities of gates that
+    choose among experts.
     """
 
     hidden: frozenset[int] = frozenset()
     attention: bool = False
+    gates: bool = False
 
     def __or__(self, other: Wants) -> Wants:
-        return Wants(self.hidden | other.hidden, self.attention or other.attention)
+        return Wants(self.hidden | other.hidden, self.attention or other.attention, self.gates or other.gates)
 
 
 # What a method may name beside teacher and student: pretrained models, supernets that were made ahead, texts.

@@ -6,7 +6,7 @@ Kept apart from the network itself so that a search can reason about shapes with
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,8 @@ class LayerShape:
 
     ``ffn_use`` names the module that fills the feed-forward seam (an address as in pipelines; empty: the dense
     network) and ``ffn_args`` what it is built with. ``ffn`` is the width that one token passes through;
-    ``ffn_copies`` how many networks of that width are stored (experts).
+    ``ffn_copies`` how many networks of that width are stored (experts). ``gate`` says what a linear map without bias
+    reads to choose one of the copies: every ``token``, or once the mean of a ``row``; empty: there is no such map.
     """
 
     heads: int
@@ -32,6 +33,7 @@ class LayerShape:
     ffn_copies: int = 1
     ffn_use: str = ""
     ffn_args: Mapping[str, Any] = field(default_factory=dict)
+    gate: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class EncoderShape:
             inner = layer.heads * layer.head_width
             total += length * (4 * self.hidden * inner + 2 * self.hidden * layer.ffn)
             total += 2 * length * length * inner
+            total += {"token": length, "row": 1, "": 0}[layer.gate] * self.hidden * layer.ffn_copies
         if self.is_projected:
             total += length * self.embedding * self.hidden
         return total + self.hidden * self.hidden + self.hidden * self.labels
@@ -77,22 +80,27 @@ class EncoderShape:
     def params(self) -> int:
         """How many parameters are stored, embeddings and all copies of experts included; buffers are not counted.
 
-        For the dense network and copies of it; a network with further parameters in the feed-forward seam has to
-        be counted.
+        For the dense network, copies of it and their gate; a network with further parameters in the feed-forward seam
+        has to be counted.
         """
+        return self._params([layer.ffn_copies for layer in self.layers])
+
+    def active_params(self) -> int:
+        """How many parameters one token meets: as ``params``, with one expert of each layer."""
+        return self._params([1] * self.depth)
+
+    def _params(self, copies: Sequence[int]) -> int:
+        """Parameters with so many of each layer's copies."""
         width = self.embedding or self.hidden
         total = width * (self.vocabulary + self.positions + self.token_types + 2)
         if self.is_projected:
             total += (width + 1) * self.hidden
-        for layer in self.layers:
+        for layer, n_copies in zip(self.layers, copies, strict=True):
             inner = layer.heads * layer.head_width
             total += 3 * (self.hidden + 1) * inner + (inner + 1) * self.hidden + 2 * self.hidden
-            total += layer.ffn_copies * ((2 * self.hidden + 1) * layer.ffn + 3 * self.hidden)
+            total += n_copies * ((2 * self.hidden + 1) * layer.ffn + 3 * self.hidden)
+            total += self.hidden * layer.ffn_copies if layer.gate else 0
         return total + (self.hidden + 1) * (self.hidden + self.labels)
-
-    def active_params(self) -> int:
-        """How many parameters one token meets: as ``params``, with one expert of each layer."""
-        return self.with_layers(tuple(replace(layer, ffn_copies=1) for layer in self.layers)).params()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

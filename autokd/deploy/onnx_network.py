@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class OnnxNetwork(nn.Module):
 
     Differs from the encoder in form only. Queries, keys and values of a layer are one product; weights lie as a
     product reads them, so that a quantizer finds constants; and of the last layer only the first token is computed,
-    which is all that the classifier reads.
+    which is all that the classifier reads (after attention for all, where the feed-forward network reads rows).
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -55,12 +55,19 @@ class OnnxNetwork(nn.Module):
         return cast(Tensor, total if self.projection is None else self.projection(total))
 
 
+class FirstToken(Protocol):
+    """A feed-forward network that reads rows, as the seam describes it."""
+
+    def first_token(self, hidden: Tensor, tokens: FfnInput) -> Tensor: ...
+
+
 class OnnxLayer(nn.Module):
     """A transformer layer; with ``first_only`` its output is that of the first token alone, [batch, 1, hidden]."""
 
     def __init__(self, layer: Layer, *, first_only: bool) -> None:
         super().__init__()
-        kind = FirstTokenAttention if first_only else SelfAttention
+        self.reads_row = first_only and hasattr(layer.ffn, "first_token")
+        kind = FirstTokenAttention if first_only and not self.reads_row else SelfAttention
         self.attention = kind(layer.attention) if layer.attention.heads else NoHeads(layer.attention)
         self.ffn = layer.ffn
         self.first_only = first_only
@@ -68,6 +75,8 @@ class OnnxLayer(nn.Module):
     def forward(self, hidden: Tensor, bias: Tensor, tokens: FfnInput) -> Tensor:
         """hidden: [batch, length, hidden]; bias: [batch, 1, 1, length], added to attention's scores."""
         hidden = self.attention(hidden, bias)
+        if self.reads_row:
+            return cast(FirstToken, self.ffn).first_token(hidden, tokens)
         if self.first_only:
             hidden, tokens = hidden[:, :1], FfnInput(tokens.ids[:, :1], tokens.mask[:, :1])
         return cast(Tensor, self.ffn(hidden, tokens))

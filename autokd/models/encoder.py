@@ -76,16 +76,17 @@ class Encoder(Network):
         padding = Padding(mask, hidden.dtype)
         kept = {0: hidden} if 0 in wants.hidden else {}
         taps: list[tuple[Tensor, Tensor, Tensor]] = []
+        gates: list[Tensor] | None = [] if wants.gates else None
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             head_mask = None if head_masks is None else head_masks[i]
             neuron_mask = None if neuron_masks is None else neuron_masks[i]
             hidden, tap = layer.attention(hidden, padding, dropout, rate, head_mask)
-            hidden = layer.ffn(hidden, FfnInput(batch.ids, mask, dropout, rate, neuron_mask))
+            hidden = layer.ffn(hidden, FfnInput(batch.ids, mask, dropout, rate, neuron_mask, gates))
             if i + 1 in wants.hidden:
                 kept[i + 1] = hidden
             if wants.attention:
                 taps.append(_by_row(tap, hidden.shape[0]))
-        return Outputs(self._classify(hidden, dropout), mask, kept, tuple(taps))
+        return Outputs(self._classify(hidden, dropout), mask, kept, tuple(taps), tuple(gates or ()))
 
     def _classify(self, hidden: Tensor, dropout: Dropout | None) -> Tensor:
         pooled = self._pool(self.pooler(hidden[:, 0]))

@@ -2,7 +2,8 @@
 
 Another network fills the seam when a layer's shape names it in ``ffn_use``: a module with
 ``from_shape(hidden, layer, shape)`` whose call takes the layer's hidden states and a ``FfnInput`` and returns the
-layer's output, residual and LayerNorm included.
+layer's output, residual and LayerNorm included. One whose output for a token depends on the row's other tokens too has
+``first_token`` of the same arguments: the output for each row's first token alone, [batch, 1, hidden].
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class FfnInput:
 
     ``ids`` are the tokenizer's own, whatever part of the vocabulary is being trained; ``mask`` 1 real, 0 padding;
     both [batch, length]. ``dropout`` None means evaluation. ``neuron_mask`` [ffn] multiplies the activations.
+    ``gates`` is where a gate leaves its probabilities (see ``Outputs``); None: nobody reads them.
     """
 
     ids: Tensor
@@ -59,6 +61,7 @@ class FfnInput:
     dropout: Dropout | None = None
     dropout_rate: float = 0.0
     neuron_mask: Tensor | None = None
+    gates: list[Tensor] | None = None
 
     def drop(self, value: Tensor) -> Tensor:
         """The value after dropout, unchanged in evaluation."""

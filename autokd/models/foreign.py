@@ -67,7 +67,7 @@ class ForeignClassifier(Network):
         neuron_masks: Sequence[Tensor] | None = None,
     ) -> Outputs:
         """Logits [batch, n_outputs] and hidden states. Raises SpecError where more is asked for."""
-        if wants.attention or head_masks is not None or neuron_masks is not None:
+        if wants.attention or wants.gates or head_masks is not None or neuron_masks is not None:
             kind = self.model.config.model_type
             raise SpecError(f"a teacher of type {kind!r} gives logits and hidden states, but more was asked for.")
         inputs = self._inputs(batch)
