@@ -78,5 +78,6 @@ def narrow_products(model: Any) -> list[str]:
     found = []
     for node in model.graph.node:
         if node.op_type in ("MatMul", "Gemm") and node.input[1] in shapes and min(shapes[node.input[1]]) < _NARROW:
-            found.append(node.name)
+            # what a dynamic quantizer calls the product that it makes of a Gemm before it looks at names
+            found += [node.name, f"{node.name}_MatMul"] if node.op_type == "Gemm" else [node.name]
     return found
