@@ -25,7 +25,11 @@ from autokd.deploy.runtimes import open_runtime
 pytest.importorskip("onnxruntime")
 
 UNEVEN = (LayerShape(3, 4, 8), LayerShape(0, 4, 0), LayerShape(2, 4, 16))
-EXPERTS = tuple(LayerShape(4, 4, 8, 3, "moebert:HashExperts", {"experts": 3}) for _ in range(2))
+HASHED = (LayerShape(4, 4, 8, 3, "moebert:HashExperts"),) * 2
+GATED = (
+    LayerShape(4, 4, 8, 3, "moebert:TokenGatedExperts", gate="token"),
+    LayerShape(4, 4, 8, 3, "moebert:SentenceGatedExperts", gate="row"),
+)
 
 
 def batches() -> list[dict[str, np.ndarray]]:
@@ -43,14 +47,26 @@ def batches() -> list[dict[str, np.ndarray]]:
     "changes",
     [
         {"layers": UNEVEN, "embedding": 8, "labels": 3},
-        {"layers": EXPERTS},
+        {"layers": HASHED},
+        {"layers": GATED},
+        pytest.param({"layers": GATED[::-1]}, marks=pytest.mark.slow),
         pytest.param({"depth": 2}, marks=pytest.mark.slow),
         pytest.param({"layers": (LayerShape(0, 4, 8), LayerShape(0, 4, 0)), "labels": 1}, marks=pytest.mark.slow),
         pytest.param({"family": "electra", "embedding": 8, "depth": 1}, marks=pytest.mark.slow),
         pytest.param({"family": "roberta", "pad_id": 1, "depth": 1}, marks=pytest.mark.slow),
         pytest.param({"family": "distilbert", "token_types": 0, "depth": 1}, marks=pytest.mark.slow),
     ],
-    ids=["uneven", "experts", "plain", "headless", "electra", "roberta", "distilbert"],
+    ids=[
+        "uneven",
+        "hashed",
+        "gated",
+        "gated by tokens at last",
+        "plain",
+        "headless",
+        "electra",
+        "roberta",
+        "distilbert",
+    ],
 )
 def test_logits_equal_those_of_torch_on_all_sizes(
     changes: dict[str, Any], tmp_path: Path, checkpoint_of: Callable[..., Path]

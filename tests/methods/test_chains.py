@@ -43,6 +43,7 @@ TRUNCATE = {"use": "basics:TruncateLayers", "keep": 1}
 LOAD = {"use": "basics:LoadStudent", "model": "small"}
 EXPERTS = {"use": "moebert:ToExperts", "experts": 2, "width": 0.5}
 OF_STUDENT = {**EXPERTS, "of": "student"}
+TOKEN_GATED, SENTENCE_GATED = ({**EXPERTS, "routing": f"gate_{of}"} for of in ("token", "sentence"))
 SPARSIFY = {"use": "stark:SparsifyTeacher", "share": 0.4}
 ZERO = {**SPARSIFY, "granularity": "weights"}
 REWIND = {"use": "basics:Rewind"}
@@ -50,6 +51,7 @@ REWIND = {"use": "basics:Rewind"}
 LABELS = {"use": "basics:Labels", "weight": 0.5}
 KL, CE, MSE = ({"use": "basics:Logits", "form": form} for form in ("kl", "ce", "mse"))
 HIDDEN = {"use": "basics:HiddenMSE"}
+TRANSFER, BALANCE = {"use": "moebert:LayerTransfer"}, {"use": "moebert:LoadBalance"}
 MI = {"use": "mi_alpha:MutualInformation", "hidden": 16, "out": 8}
 COSINE, PKD, HIDDEN_CE = ({"use": f"distiller:{name}", "layers": "emd"} for name in ("Cosine", "PKD", "HiddenCE"))
 LEARN_FILTERS = {"use": "ted:LearnFilters", "epochs": 1, "batch_size": 16}
@@ -73,6 +75,18 @@ LEGAL = {
     "rewound": (TEACHER, TRUNCATE, distil(), REWIND, distil(MSE, HIDDEN)),
     "experts": (TEACHER, EXPERTS, distil(MSE, HIDDEN)),
     "experts of few layers": (TEACHER, TRUNCATE, OF_STUDENT, distil(MSE, MI)),
+    "experts of balanced words": (TEACHER, {**EXPERTS, "routing": "balanced_hash"}, distil(LABELS, TRANSFER)),
+    "experts by gate": (TEACHER, TOKEN_GATED, distil(LABELS, TRANSFER, BALANCE)),
+    "experts by the gate of a sentence, and mixup": (
+        TEACHER,
+        LOAD,
+        {**SENTENCE_GATED, "of": "student"},
+        distil(MSE, BALANCE, **MIXUP),
+        SPARSIFY,
+        REWIND,
+        distil(MSE, BALANCE, **PLATON),
+    ),
+    "another student after experts by gate": (TEACHER, TOKEN_GATED, distil(), TRUNCATE, distil(MSE, **CUT)),
     "experts of a trained student": (TEACHER, TRUNCATE, distil(), OF_STUDENT, distil(MSE, **PRUNE)),
     "pretrained": (TEACHER, LOAD, distil(MSE, HIDDEN, **MIXUP)),
     "pretrained into experts": (TEACHER, LOAD, OF_STUDENT, distil(MSE, MI)),
@@ -108,7 +122,7 @@ CLASSES = {
         distil(CE, LABELS),
     ),
     "stark, MI and mixup": (*STARK, distil(KL, MI, **PRUNE, **MIXUP)),
-    "experts as in their paper": (TEACHER, EXPERTS, distil(LABELS, {**KL, "form": "symmetric_kl"}, HIDDEN)),
+    "experts as in their paper": (TEACHER, EXPERTS, distil(LABELS, TRANSFER)),
 }
 ROWS = [
     *(pytest.param(stages, tiny_task(), id=name) for name, stages in {**LEGAL, **CLASSES}.items()),
@@ -228,6 +242,21 @@ ILLEGAL = {
         (TEACHER, EXPERTS, distil(**CUT)),
         "platon:StructuredPlaton in stage 3 (basics:Distil) cannot run where hash_routed holds; before it there are "
         "classification, dense_teacher, encoder_teacher, hash_routed, student, student_init, teacher, text.",
+    ),
+    "experts by gate cut while they learn": (
+        (TEACHER, TOKEN_GATED, distil(**CUT)),
+        "platon:StructuredPlaton in stage 3 (basics:Distil) cannot run where gated holds; before it there are "
+        "classification, dense_teacher, encoder_teacher, gated, student, student_init, teacher, text.",
+    ),
+    "balance without a gate": (
+        (TEACHER, EXPERTS, distil(MSE, BALANCE)),
+        "moebert:LoadBalance in stage 3 (basics:Distil) needs gated; before it there are "
+        "classification, dense_teacher, encoder_teacher, hash_routed, student, student_init, teacher, text.",
+    ),
+    "experts made of experts": (
+        (TEACHER, TOKEN_GATED, OF_STUDENT, distil()),
+        "stage 3 (moebert:ToExperts) cannot run where gated holds; before it there are "
+        "classification, dense_teacher, encoder_teacher, gated, student, student_init, teacher, text.",
     ),
     "mixed tokens for experts": (
         (TEACHER, EXPERTS, distil(**MIXUP)),

@@ -33,7 +33,7 @@ from autokd.methods.distiller import PKD, BackTranslation, ContextualSubstitutio
 from autokd.methods.graph import GcnStudent, MlpStudent, TrainTeacher
 from autokd.methods.mi_alpha import MutualInformation
 from autokd.methods.mixture_of_supernets import TrainSupernet as TrainMixture
-from autokd.methods.moebert import ToExperts
+from autokd.methods.moebert import LayerTransfer, LoadBalance, ToExperts
 from autokd.methods.platon import Platon, StructuredPlaton
 from autokd.methods.stark import SparsifyTeacher
 from autokd.methods.ted import FilteredHidden, LearnFilters, ProjectedHidden
@@ -47,6 +47,7 @@ METHODS = {address_of(cls): cls for cls in all_methods()}
 # How each method is run in the contract kit: small, and after the stages that it needs. A new method adds a line.
 SHORT = Distil(epochs=1, batch_size=16)
 SUPERNET = (TEACHER, TrainSupernet(space="base", epochs=1, batch_size=16))
+GATED = ToExperts(experts=2, width=0.5, routing="gate_token", batch_size=8)
 GRAPH_TEACHER = TrainTeacher(hidden=16, epochs=3)
 GRAPH_STUDENT = (GRAPH_TEACHER, GcnStudent(hidden=8))
 
@@ -79,6 +80,8 @@ CASES = {
     "graph:TrainTeacher": graph_case(TrainTeacher(hidden=16, epochs=4), before=()),
     "mi_alpha:MutualInformation": Case(MutualInformation(hidden=16, out=8)),
     "mixture_of_supernets:TrainSupernet": Case(TrainMixture(space="base", epochs=2, batch_size=16), before=(TEACHER,)),
+    "moebert:LayerTransfer": Case(LayerTransfer(weight=2.0)),
+    "moebert:LoadBalance": Case(LoadBalance(), before=(TEACHER, GATED)),
     "moebert:ToExperts": Case(ToExperts(experts=2, width=0.5, batch_size=8), before=(TEACHER,)),
     "platon:Platon": Case(Platon(every=2, initial=0.0, final=0.4)),
     "platon:StructuredPlaton": Case(StructuredPlaton(every=2, initial=0.0, final=0.4)),

@@ -1,4 +1,4 @@
-"""MoEBERT: the deal, the routing, importance against its definition, and counts of the paper."""
+"""MoEBERT's conversion: the deal, importance against its definition, counts of the paper, dense limits."""
 
 from __future__ import annotations
 
@@ -11,37 +11,28 @@ import torch
 
 from autokd.contracts import Batch, Models, Sizes
 from autokd.core.errors import SpecError
-from autokd.core.seeds import Seeds
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.engine.batches import collate, scoring_batches
-from autokd.engine.dropout import StreamDropout
-from autokd.methods.basics import AdamW, Distil, FineTuneTeacher
+from autokd.methods.basics import Distil
 from autokd.methods.basics.objectives import task_loss
-from autokd.methods.moebert import HashExperts, ToExperts, deal, neuron_importance
-from autokd.models.elastic import shape_of
+from autokd.methods.moebert import ToExperts
+from autokd.methods.moebert.deal import deal
+from autokd.methods.moebert.importance import neuron_importance
+from autokd.methods.moebert.stage import ROUTINGS
+from autokd.models.elastic import encoder_of, shape_of
 from autokd.models.encoder import Encoder
-from autokd.models.ffn import DenseFfn, FfnInput
-from autokd.models.slots import build, load_slot, save_slot
+from autokd.models.slots import build
 from autokd.testing.context import tiny_context
 from autokd.testing.methods import run_stages
 from autokd.testing.tiny import tiny_task
+from tests.methods.moebert_parts import BERT, STAGE, TEACHER, converted, rows
 
-TEACHER = FineTuneTeacher(epochs=2, batch_size=8, optimizer=AdamW(lr=3e-3))
 _CLS = 2  # the tiny tokenizer's id of [CLS]
-BERT = EncoderShape(30522, 512, 768, (LayerShape(12, 64, 3072),) * 12, labels=2)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return run_stages((TEACHER,), tiny_task(), tmp_path_factory.mktemp("moebert"))
-
-
-def rows(models: Models, root: Path):
-    return tiny_context(root, tiny_task(), "moebert:ToExperts").rows("train", models["teacher"])
-
-
-def converted(models: Models, root: Path, method: ToExperts, folder: str = "stage", seed: int = 1) -> Models:
-    return method.run(models, tiny_context(root, tiny_task(), "moebert:ToExperts", folder=folder, seed=seed))
 
 
 def test_deal_by_hand() -> None:
@@ -57,28 +48,32 @@ def test_deal_of_the_paper() -> None:
     assert all(512 + i in part for i, part in enumerate(experts))
 
 
-def test_counts_of_the_paper() -> None:
-    sizes = Sizes(10, 64.0, BERT)
-    _, after = ToExperts().cost(sizes)
+@pytest.mark.parametrize(("routing", "gates"), [("hash", 0), ("gate_token", 12 * 4 * 768)])
+def test_counts_of_the_paper(routing: str, gates: int) -> None:
+    """Without the task's head, which the paper does not count; a gate is met by every token."""
+    _, after = ToExperts(routing=routing).cost(Sizes(10, 64.0, BERT))
     assert after.student is not None
     with torch.device("meta"):
         network = Encoder(after.student)
     head = sum(p.numel() for p in network.classifier.parameters())
     stored = sum(p.numel() for p in network.parameters()) - head
     others = [p for name, p in network.named_parameters() if ".experts." in name and ".experts.0." not in name]
-    unused = sum(p.numel() for p in others)
-    assert stored == 109_565_184
-    assert stored - unused == 66_987_264
+    active = stored - sum(p.numel() for p in others)
+    assert (stored, active) == (109_565_184 + gates, 66_987_264 + gates)
+    assert (after.student.params() - head, after.student.active_params() - head) == (stored, active)
     per_token = [4 * 768 * 768 + 2 * 768 * layer.ffn for layer in (BERT.layers[0], after.student.layers[0])]
     assert per_token == [7_077_888, 3_538_944]
 
 
-def test_one_whole_expert_is_the_dense_network(models: Models, tmp_path: Path) -> None:
+@pytest.mark.parametrize("routing", ROUTINGS)
+@pytest.mark.parametrize("common", [0.0, 0.4, 1.0])
+def test_one_whole_expert_is_the_dense_network(models: Models, tmp_path: Path, routing: str, common: float) -> None:
+    """Up to rounding: its neurons stand in another order."""
     batch = next(scoring_batches(rows(models, tmp_path), 16))
-    expected = build(models["teacher"])(batch).logits
-    for common in (0.0, 0.4, 1.0):
-        made = converted(models, tmp_path, ToExperts(experts=1, width=1.0, common=common), f"one{common}")
-        torch.testing.assert_close(build(made["student"])(batch).logits, expected, atol=1e-6, rtol=1e-5)
+    made = converted(models, tmp_path, ToExperts(experts=1, width=1.0, common=common, routing=routing))
+    dense, whole = build(models["teacher"]), build(made["student"])
+    torch.testing.assert_close(whole(batch).logits, dense(batch).logits, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(whole.double()(batch).logits, dense.double()(batch).logits, atol=1e-12, rtol=0)
 
 
 def test_experts_with_everything_in_common_do_not_depend_on_the_hash(models: Models, tmp_path: Path) -> None:
@@ -90,68 +85,6 @@ def test_experts_with_everything_in_common_do_not_depend_on_the_hash(models: Mod
         for layer in network.layers:
             layer.ffn.route.copy_((layer.ffn.route + offset) % 3)
         torch.testing.assert_close(network(batch).logits, expected, atol=1e-6, rtol=1e-5)
-
-
-def one_layer() -> tuple[HashExperts, DenseFfn, torch.Tensor, FfnInput]:
-    """Three experts cut out of a dense network of 12 neurons, and tokens for them."""
-    generator = torch.Generator().manual_seed(0)
-    shape = EncoderShape(20, 16, 8, (), labels=2)
-    dense = DenseFfn(8, 12, "gelu", 1e-12)
-    layer = LayerShape(1, 8, 6, 3, "moebert:HashExperts", {"experts": 3})
-    experts = HashExperts.from_shape(8, layer, shape)
-    for parameter in dense.parameters():
-        parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
-    experts.route.copy_(torch.randint(0, 3, (20,), generator=generator))
-    for part, neurons in zip(experts.experts, deal(torch.arange(12), 3, 6, 3), strict=True):
-        part.up.weight.data, part.up.bias.data = dense.up.weight.data[neurons], dense.up.bias.data[neurons]
-        part.down.weight.data, part.down.bias.data = dense.down.weight.data[:, neurons], dense.down.bias.data
-        part.norm.load_state_dict(dense.norm.state_dict())
-    ids = torch.randint(0, 20, (4, 5), generator=generator)
-    hidden = torch.randn(4, 5, 8, generator=generator)
-    return experts, dense, hidden, FfnInput(ids, torch.ones_like(ids))
-
-
-def test_each_token_passes_the_dense_network_without_the_other_neurons() -> None:
-    experts, dense, hidden, tokens = one_layer()
-    found = experts(hidden, tokens)
-    for e, neurons in enumerate(deal(torch.arange(12), 3, 6, 3)):
-        mask = torch.zeros(12)
-        mask[neurons] = 1
-        alone = dense(hidden, replace(tokens, neuron_mask=mask))
-        here = experts.route[tokens.ids] == e
-        torch.testing.assert_close(found[here], alone[here], atol=1e-5, rtol=1e-5)
-
-
-def test_routing_knows_the_token_alone() -> None:
-    experts, _, hidden, tokens = one_layer()
-    found = experts(hidden, tokens)
-    order = torch.tensor([2, 0, 3, 1])
-    moved = experts(hidden[order], replace(tokens, ids=tokens.ids[order], mask=tokens.mask[order]))
-    torch.testing.assert_close(moved, found[order])
-    turned = experts(hidden.flip(1), replace(tokens, ids=tokens.ids.flip(1), mask=tokens.mask.flip(1)))
-    torch.testing.assert_close(turned, found.flip(1))
-
-
-def test_gradients_reach_only_the_experts_that_were_used() -> None:
-    experts, _, hidden, tokens = one_layer()
-    experts.route.fill_(1)
-    experts(hidden, replace(tokens, dropout=StreamDropout(0, torch.device("cpu")), dropout_rate=0.1)).sum().backward()
-    used = [float(part.norm.bias.grad.abs().sum()) > 0 for part in experts.experts]
-    assert used == [False, True, False]
-
-
-def test_routes_differ_by_layer_and_survive_a_folder(models: Models, tmp_path: Path) -> None:
-    made = converted(models, tmp_path, ToExperts(experts=2, width=0.5))["student"]
-    routes = [made.weights[f"layers.{i}.ffn.route"] for i in range(2)]
-    assert not torch.equal(*routes)
-    assert [sorted(set(route.tolist())) for route in routes] == [[0, 1], [0, 1]]
-    save_slot(made, tmp_path / "slot")
-    batch = next(scoring_batches(rows(models, tmp_path), 16))
-    again = load_slot(tmp_path / "slot")
-    assert again.content == made.content
-    torch.testing.assert_close(build(again)(batch).logits, build(made)(batch).logits)
-    drawn = Seeds(1, "moebert:ToExperts").numpy("init:hash:1").integers(0, 2, len(routes[1]))
-    assert routes[1].tolist() == drawn.tolist()
 
 
 def by_definition(models: Models, batch: Batch) -> torch.Tensor:
@@ -172,9 +105,30 @@ def test_importance_is_its_definition(models: Models, tmp_path: Path) -> None:
     table = rows(models, tmp_path)
     expected = by_definition(models, collate(table, torch.arange(len(table))))
     for batch_size in (7, 16):
-        ctx = tiny_context(tmp_path, tiny_task(), "moebert:ToExperts", folder=f"of{batch_size}")
+        ctx = tiny_context(tmp_path, tiny_task(), STAGE, folder=f"of{batch_size}")
         found = neuron_importance(models["teacher"], ctx, batch_size)
-        torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(found[0] / expected.max(), expected / expected.max(), atol=1e-5, rtol=1e-4)
+
+
+def test_importance_without_biases_in_closed_form(models: Models, tmp_path: Path) -> None:
+    """Of a network that is homogeneous in its neurons' weights both products are ``h_j <w2_j, dL/dy>``."""
+    teacher = models["teacher"]
+    weights = {n: torch.zeros_like(v) if n.endswith("ffn.up.bias") else v for n, v in teacher.weights.items()}
+    source = encoder_of(replace(shape_of(teacher), activation="relu"), weights, teacher.tokenizer)
+    table, network = rows(models, tmp_path), build(source)
+    read, made = [], []
+    ffn = network.layers[0].ffn
+    ffn.down.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0].detach()))
+    ffn.down.register_forward_hook(lambda module, inputs, output: made.append(output))
+    signed = []
+    for i in range(len(table)):
+        alone = collate(table, torch.tensor([i]))
+        (slope,) = torch.autograd.grad(task_loss(network(alone).logits, alone), made[-1])
+        signed.append(2 * (read[-1] * (slope @ ffn.down.weight)).sum((0, 1)).detach())
+    found = neuron_importance(source, tiny_context(tmp_path, tiny_task(), STAGE), 16)[0]
+    expected = torch.stack(signed).abs().sum(0)
+    torch.testing.assert_close(found / expected.max(), expected / expected.max(), atol=1e-5, rtol=1e-4)
+    assert float(found.sum()) > 5 * float(torch.stack(signed).sum(0).abs().sum())  # rows do not cancel each other
 
 
 def test_importance_of_a_silent_neuron_is_zero(models: Models, tmp_path: Path) -> None:
@@ -182,8 +136,7 @@ def test_importance_of_a_silent_neuron_is_zero(models: Models, tmp_path: Path) -
     weights = {name: value.clone() for name, value in teacher.weights.items()}
     weights["layers.1.ffn.up.weight"][5] = 0
     weights["layers.1.ffn.down.weight"][:, 5] = 0
-    ctx = tiny_context(tmp_path, tiny_task(), "moebert:ToExperts")
-    found = neuron_importance(replace(teacher, weights=weights), ctx, 16)
+    found = neuron_importance(replace(teacher, weights=weights), tiny_context(tmp_path, tiny_task(), STAGE), 16)
     assert float(found[1][5]) == 0.0
     assert int((torch.cat(found) == 0).sum()) == 1
 
@@ -223,6 +176,7 @@ def test_a_student_of_fewer_layers_can_be_converted() -> None:
     assert cost.macs == pytest.approx(20 * BERT.with_layers(BERT.layers[:3]).macs(64.0))
     assert ToExperts(of="student").facts.needs == {"student"}
     assert "hash_routed" in ToExperts().facts.gives
+    assert {"gated"} == ToExperts(routing="gate_token").facts.gives - ToExperts().facts.gives
 
 
 def test_experts_cannot_be_split_again(models: Models, tmp_path: Path) -> None:
@@ -239,6 +193,7 @@ def test_experts_cannot_be_split_again(models: Models, tmp_path: Path) -> None:
         ({"width": 1.5}, "width must be a number"),
         ({"common": -1}, "common must be a number"),
         ({"of": "teacher"}, "of must be one of"),
+        ({"routing": "learnt"}, "routing must be one of hash, balanced_hash, gate_token, gate_sentence"),
         ({"experts": 4, "width": 0.5, "common": 0.0}, "deals out each neuron once"),
     ],
 )

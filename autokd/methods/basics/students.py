@@ -33,7 +33,7 @@ class TruncateLayers:
     facts: ClassVar[Facts] = Facts(
         needs=frozenset({"dense_teacher", "encoder_teacher"}),
         gives=frozenset({"student", "student_init"}),
-        drops=frozenset({"trained_student", "hash_routed", "student_tokenizer"}),
+        drops=frozenset({"trained_student", "hash_routed", "gated", "student_tokenizer"}),
     )
 
     keep: int = 3
@@ -77,7 +77,7 @@ class LoadStudent:
     facts: ClassVar[Facts] = Facts(
         needs=frozenset({"teacher"}),
         gives=frozenset({"student", "student_init"}),
-        drops=frozenset({"trained_student", "hash_routed", "student_tokenizer"}),
+        drops=frozenset({"trained_student", "hash_routed", "gated", "student_tokenizer"}),
     )
 
     model: str = "gaunernst/bert-L4-H256-uncased"
@@ -96,7 +96,7 @@ class LoadStudent:
         return Facts(
             needs=self.facts.needs,
             gives=self.facts.gives | {f"student_tokenizer:{base.tokenizer}"},
-            drops=frozenset({"trained_student", "hash_routed"}),
+            drops=frozenset({"trained_student", "hash_routed", "gated"}),
         )
 
     def run(self, models: Models, ctx: Context) -> Models:

@@ -162,7 +162,7 @@ class StructuredPlaton(_Pruning):
         experts are refused.
     """
 
-    facts: ClassVar[Facts] = Facts(needs=frozenset({"student"}), forbids=frozenset({"hash_routed"}))
+    facts: ClassVar[Facts] = Facts(needs=frozenset({"student"}), forbids=frozenset({"hash_routed", "gated"}))
 
     keep: float = 0.5
 
