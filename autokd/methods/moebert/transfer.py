@@ -48,7 +48,7 @@ class LayerTransfer:
 
     def cost(self, sizes: Sizes) -> float:
         """The projections' products, where widths differ."""
-        return projection_macs(sizes)
+        return projection_macs("skip", sizes)
 
 
 class LayerTransferTerm(LossTerm):
