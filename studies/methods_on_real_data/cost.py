@@ -40,7 +40,7 @@ from autokd.runner import run_job  # noqa: E402
 from autokd.runner.prefix import load_prefix  # noqa: E402
 from autokd.runner.workspace import Workspace  # noqa: E402
 
-ROWS, TURNS = 512, 3
+ROWS, TURNS = 256, 3
 SETTING = Setting(regression=False, epochs=1.0, lr=1e-4, batch_size=32)
 MI = {"use": "mi_alpha:MutualInformation"}
 
