@@ -63,6 +63,7 @@ MASKED = {"use": "distiller:ContextualSubstitution", "model": "masked"}
 POLICY_AND_MIXUP = {"augmenters": [{"use": "basics:WordSwap"}, MASKED, {"use": "basics:Mixup"}]}
 PLATON = {"hooks": [{"use": "platon:Platon", "keep": 0.5, "every": 2}]}
 CUT = {"hooks": [{"use": "platon:StructuredPlaton", "keep": 0.5, "every": 2}]}
+EMPTIED = {"hooks": [{"use": "platon:StructuredPlaton", "keep": 0.0, "every": 1}]}
 ADASHIFT = {"optimizer": {"use": "adashift:AdaShift", "lr": 0.01, "keep": 1}}
 SWAP_AND_MIXUP = {"augmenters": [{"use": "basics:WordSwap"}, {"use": "basics:Mixup"}]}
 STARK = (TEACHER, TRUNCATE, distil(), SPARSIFY, REWIND)
@@ -87,6 +88,7 @@ LEGAL = {
         distil(MSE, BALANCE, **PLATON),
     ),
     "another student after experts by gate": (TEACHER, TOKEN_GATED, distil(), TRUNCATE, distil(MSE, **CUT)),
+    "experts of layers without a neuron": (TEACHER, TRUNCATE, distil(**EMPTIED), OF_STUDENT, distil(MSE)),
     "experts of a trained student": (TEACHER, TRUNCATE, distil(), OF_STUDENT, distil(MSE, **PRUNE)),
     "pretrained": (TEACHER, LOAD, distil(MSE, HIDDEN, **MIXUP)),
     "pretrained into experts": (TEACHER, LOAD, OF_STUDENT, distil(MSE, MI)),

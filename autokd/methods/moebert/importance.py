@@ -28,7 +28,8 @@ def neuron_importance(source: Slot, ctx: Context, batch_size: int) -> list[Tenso
         require_dense(layer, i)
     model = build(source).to(ctx.device).requires_grad_(False)
     assert isinstance(model, Network)
-    networks = [module for module in model.modules() if isinstance(module, DenseFfn)]
+    every = [module for module in model.modules() if isinstance(module, DenseFfn)]
+    networks = [network for network in every if len(network.up.bias)]  # pruning may have left a layer none
 
     def measure(batch: Batch) -> list[Tensor]:
         with Taps(networks) as taps, torch.enable_grad():
@@ -42,7 +43,8 @@ def neuron_importance(source: Slot, ctx: Context, batch_size: int) -> list[Tenso
             scores.append((first + second).detach().sum(1).abs().sum(0))
         return scores
 
-    return scan(measure, ctx.rows("train", source), batch_size, ctx)
+    found = iter(scan(measure, ctx.rows("train", source), batch_size, ctx) if networks else ())
+    return [next(found) if len(network.up.bias) else network.up.bias.new_zeros(0) for network in every]
 
 
 class Taps:
