@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from itertools import product
 from statistics import mean
 from types import MappingProxyType
@@ -55,8 +56,7 @@ class Subspace:
 
     def architectures(self) -> tuple[Architecture, ...]:
         """All sub-networks, each once, from the smallest to the largest in every dimension."""
-        found = product(*(range(len(each)) for each in (self.layers, self.heads, self.hidden, self.ratios)))
-        return tuple(dict.fromkeys(self.chosen(*places) for places in found))
+        return _architectures(self)
 
     @property
     def smallest(self) -> Architecture:
@@ -88,6 +88,12 @@ class Subspace:
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> Subspace:
         return Subspace(**{name: tuple(choices) for name, choices in value.items()})
+
+
+@lru_cache(maxsize=32)
+def _architectures(found: Subspace) -> tuple[Architecture, ...]:
+    places = product(*(range(len(each)) for each in (found.layers, found.heads, found.hidden, found.ratios)))
+    return tuple(dict.fromkeys(found.chosen(*each) for each in places))
 
 
 @dataclass(frozen=True)

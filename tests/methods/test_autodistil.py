@@ -248,6 +248,8 @@ def test_where_there_are_too_many_a_proposer_chooses(made: Models, tmp_path: Pat
     one = run_search(stage, made, tmp_path)
     assert len(calls) == 30
     assert contents(run_search(stage, made, tmp_path, cache=tmp_path / "cold")) == contents(one)
+    again = replace(tiny_context(tmp_path, tiny_task(), "autodistil:SearchSubnet").seeds, replicate=2)
+    assert contents(run_search(stage, made, tmp_path, cache=tmp_path / "other", seeds=again)) == contents(one)
     with pytest.raises(SpecError, match="no proposer was handed in to choose 30 of"):
         run_search(stage, made, tmp_path, propose=None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from statistics import mean
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from autokd.methods.basics import checks
 from autokd.methods.basics.held_out import HeldOut
 from autokd.methods.basics.relations import Relations
 from autokd.methods.basics.supernets import ATTENTION, SLOT, TEACHER_SLOT
-from autokd.models.elastic import shape_of
+from autokd.models.slots import shape_of_slot
 from autokd.models.subspaces import Architecture, Subspace, SupernetSizes
 from autokd.models.supernet import extract, supernet_of
 
@@ -53,7 +54,7 @@ class SearchSubnet:
     source: ClassVar[str] = "2201.12507"
     version: ClassVar[int] = 1
     shared: ClassVar[bool] = False
-    facts: ClassVar[Facts] = _STUDENT
+    facts: ClassVar[Facts] = replace(_STUDENT, needs=_STUDENT.needs | {"dense_teacher"})
 
     macs: float = 0.5
     params: float = 1.0
@@ -69,24 +70,25 @@ class SearchSubnet:
     def run(self, models: Models, ctx: Context) -> Models:
         """Raises SpecError where no sub-network is within the limits, or a proposer is needed and there is none."""
         slot, teacher = models[SLOT], models[TEACHER_SLOT]
-        supernet, rows = supernet_of(slot).to(ctx.device), ctx.rows("valid", teacher)
-        train = ctx.rows("train", teacher)
-        length = float(train.extents.mean())
-        sizes = SupernetSizes(supernet.subspace, supernet.shape)
-        allowed = self.within(sizes, shape_of(models["dense_teacher"]), length)
+        supernet, rows, train = supernet_of(slot), ctx.rows("valid", teacher), ctx.rows("train", teacher)
+        length, sizes = float(train.extents.mean()), SupernetSizes(supernet.subspace, supernet.shape)
+        allowed = self.within(sizes, shape_of_slot(models["dense_teacher"]), length)
         loss, count = Relations(**slot.config["loss"]), self._count(len(train))
-        texts = hashlib.sha256(rows.keys.numpy().tobytes()).hexdigest()
-        scored: list[HeldOut] = []  # the teacher reads nothing where all losses are known
+
+        @cache  # where all losses are known nobody reads anything
+        def held_out() -> HeldOut:
+            supernet.to(ctx.device)
+            term = loss.build(Models({"teacher": teacher}), ctx)
+            return HeldOut(rows, count, term, LiveTeacher(teacher, ctx, ATTENTION), ctx)
 
         def score(architecture: Architecture) -> float:
-            if not scored:
-                term = loss.build(Models({"teacher": teacher}), ctx)
-                scored.append(HeldOut(rows, count, term, LiveTeacher(teacher, ctx, ATTENTION), ctx))
-            return float(scored[0].losses(supernet.member(architecture)).mean())
+            return float(held_out().losses(supernet.member(architecture)).mean())
 
+        texts = hashlib.sha256(rows.keys.numpy().tobytes()).hexdigest()
         key = ["autodistil:SearchSubnet", self.version, slot.content, teacher.content, repr(loss), texts, count]
+        seed = replace(ctx.seeds, replicate=0).integer("search")  # all seeds of a pipeline have one shape
         with kept_losses(key, score, ctx) as kept:
-            losses = search(supernet.subspace, allowed, kept.of, self.most, ctx.propose, ctx.seeds.integer("search"))
+            losses = search(supernet.subspace, allowed, kept.of, self.most, ctx.propose, seed)
         best = min(losses, key=lambda each: (losses[each], sizes.macs(each, length), each))
         student = extract(slot, best)
         return models.with_slots(student=student, student_init=student)
