@@ -134,8 +134,8 @@ def test_balance_is_of_gates(models: Models, tmp_path: Path) -> None:
     hashed = converted(models, tmp_path, ToExperts(experts=2, width=0.5))
     with pytest.raises(SpecError, match="this one has no gates"):
         term(LoadBalance(), hashed, tmp_path)
-    with pytest.raises(SpecError, match=r"LoadBalance\.weight must be a number of at least 0"):
+    with pytest.raises(SpecError, match=r"LoadBalance\.weight must be a finite number of at least 0"):
         LoadBalance(weight=-1)
-    with pytest.raises(SpecError, match=r"LayerTransfer\.weight must be a number of at least 0"):
+    with pytest.raises(SpecError, match=r"LayerTransfer\.weight must be a finite number of at least 0"):
         LayerTransfer(weight=-1)
     assert LayerShape(1, 1, 1).gate == ""
