@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from autokd.build import address_of, all_methods, build, defaults
-from autokd.contracts import ANY_DATA, Context, Cost, Facts, Models, OptimizerMethod, Sizes
+from autokd.contracts import ANY_DATA, TEXT, Context, Cost, Facts, Models, OptimizerMethod, Sizes
 from autokd.core.errors import SpecError
 from autokd.methods.adashift import AdaShift
 from autokd.methods.autodistil import ExtractSubnet, LoadSupernet, SearchSubnet, TrainSupernet
@@ -115,6 +115,14 @@ def test_numbers_are_finite(use: str, value: float) -> None:
 def test_optimizers_work_on_graphs_too(optimizer: OptimizerMethod, tmp_path: Path) -> None:
     assert optimizer.facts.data == ANY_DATA
     check_run(graph_case(optimizer, GRAPH_STUDENT), tmp_path)
+
+
+def test_a_new_student_has_no_experts_of_the_one_before() -> None:
+    facts = {use: case.method.facts for use, case in CASES.items()}
+    makers = {use for use, told in facts.items() if "student_init" in told.gives and told.data == TEXT}
+    assert {"basics:TruncateLayers", "basics:LoadStudent", "moebert:ToExperts"} < makers
+    for use in makers:
+        assert {"hash_routed", "gated"} <= facts[use].drops | facts[use].gives, use
 
 
 def test_every_case_is_of_a_method() -> None:

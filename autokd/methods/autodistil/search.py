@@ -26,7 +26,7 @@ _MOST_ROWS = 256
 _STUDENT = Facts(
     needs=frozenset({SLOT, TEACHER_SLOT}),
     gives=frozenset({"student", "student_init"}),
-    drops=frozenset({"trained_student", "hash_routed", "student_tokenizer"}),
+    drops=frozenset({"trained_student", "hash_routed", "gated", "student_tokenizer"}),
 )
 
 
