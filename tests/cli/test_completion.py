@@ -54,7 +54,8 @@ def test_commands_and_choices_are_completed(tmp_path: Path) -> None:
 
 
 def test_names_of_studies_are_completed(searched: Ran, workplace: Path) -> None:
-    for words in ("autokd report ", "autokd studies show f", "autokd export f"):
+    assert "first" in _completed("autokd report ", workplace)
+    for words in ("autokd studies show fi", "autokd export fi"):
         assert _completed(words, workplace) == ["first"]
     assert _completed("autokd report --storage sqlite:///nowhere.db ", workplace) == []
     assert _completed("autokd studies --storage sqlite:///nowhere.db show ", workplace) == []

@@ -54,6 +54,16 @@ def boolean(method: object, field: str) -> None:
         raise refusal(method, field, "true or false", value)
 
 
+def loop(method: object) -> None:
+    """The fields that every stage with a training loop has: epochs, batch_size, warmup_share, clip_norm and dropout."""
+    above(method, "epochs", 0)
+    whole(method, "batch_size", 1)
+    number(method, "warmup_share", 0, 0.999)
+    number(method, "clip_norm", 0)
+    if getattr(method, "dropout", None) is not None:
+        number(method, "dropout", 0, 0.999)
+
+
 def methods(method: object, field: str, *kinds: str) -> None:
     """The field must be a tuple of methods of these kinds."""
     value: Any = getattr(method, field)

@@ -73,10 +73,10 @@ class SupernetTraining:
             raise checks.refusal(self, "loss", "basics:Relations", self.loss)
         checks.whole(self, "n_random", 0)
         checks.nested(self, "optimizer", "optimizer")
-        self.options()
+        checks.loop(self)
 
     def options(self) -> LoopOptions:
-        """How long and how the loop trains. Raises SpecError for values out of range."""
+        """How long and how the loop trains."""
         return LoopOptions(self.epochs, self.batch_size, self.warmup_share, self.clip_norm, self.dropout)
 
     def start(self, teacher: Slot, shape: EncoderShape, found: Subspace, ctx: Context) -> Slot:

@@ -49,14 +49,9 @@ def _score(slot: Slot, ctx: Context) -> Callable[[nn.Module], float]:
 
 def _check_loop(method: FineTuneTeacher | Distil) -> LoopOptions:
     """The loop options that a stage's fields name. Raises SpecError for values out of range."""
-    checks.above(method, "epochs", 0)
-    checks.whole(method, "batch_size", 1)
-    checks.number(method, "warmup_share", 0, 0.999)
-    checks.number(method, "clip_norm", 0)
+    checks.loop(method)
     checks.boolean(method, "freeze_embeddings")
     checks.nested(method, "optimizer", "optimizer")
-    if method.dropout is not None:
-        checks.number(method, "dropout", 0, 0.999)
     return LoopOptions(
         epochs=method.epochs,
         batch_size=method.batch_size,
