@@ -60,10 +60,10 @@ class SupernetTraining:
     corpus: str = ""
     loss: Relations = Relations()  # noqa: RUF009 - frozen value
     n_random: int = 2
-    optimizer: OptimizerMethod = AdamW(lr=3e-4)  # noqa: RUF009 - frozen value
+    optimizer: OptimizerMethod = AdamW(lr=6e-4)  # noqa: RUF009 - frozen value
     epochs: float = 10.0
     batch_size: int = 32
-    warmup_share: float = 0.0
+    warmup_share: float = 0.05
     clip_norm: float = 1.0
     dropout: float | None = None
 
