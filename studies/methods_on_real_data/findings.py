@@ -45,7 +45,6 @@ AUGMENT: Mapping[str, list[Json]] = {
     "none": [],
     "word swap": [{"use": "basics:WordSwap"}],
     "mixup": [{"use": "basics:Mixup"}],
-    "both": [{"use": "basics:WordSwap"}, {"use": "basics:Mixup"}],
 }
 CHOICES: Mapping[str, tuple[Any, ...]] = {
     "intermediate objective": tuple(HIDDEN),
@@ -83,14 +82,16 @@ class Draw:
         terms = [SOFT if chosen["prediction loss"] == "ce" else LOGITS_MSE]
         terms += [LABELS] if chosen["gold labels"] == "yes" else []
         terms += [] if hidden is None else [{**hidden, "layers": chosen["layer map"]}]
-        return distil(setting, *terms, augmenters=AUGMENT[chosen["augmentation"]])
+        return _augmented(distil(setting, *terms), chosen["augmentation"])
 
     def _grown(self, setting: Setting) -> Json:
-        """The same steps whatever is added: a copy of the rows takes half of each epoch."""
-        added = AUGMENT[self.choice]
-        halved = any(one["use"] == "basics:WordSwap" for one in added)
-        epochs = setting.epochs / 2 if halved else setting.epochs
-        return {**distil(setting, SOFT, LABELS, augmenters=added), "epochs": epochs}
+        return _augmented(distil(setting, SOFT, LABELS), self.choice)
+
+
+def _augmented(stage: Json, choice: str) -> Json:
+    """The same steps whatever is added: a copy of the rows takes half of each epoch."""
+    epochs = stage["epochs"] / 2 if choice == "word swap" else stage["epochs"]
+    return {**stage, "augmenters": AUGMENT[choice], "epochs": epochs}
 
 
 def random_study() -> Iterator[Draw]:
@@ -108,7 +109,7 @@ def growing() -> Iterator[Draw]:
     for replicate in range(SEEDS):
         for cell in GROWING:
             for layers in (1, 3):
-                for choice in ("none", "word swap", "mixup"):
+                for choice in AUGMENT:
                     yield Draw("growing", cell, layers, choice, replicate)
 
 
