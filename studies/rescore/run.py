@@ -2,9 +2,9 @@
 
     python studies/rescore/run.py STUDY --storage sqlite:///studies/autokd.db
 
-Checkpoints are loaded with transformers alone, ONNX graphs with onnxruntime and neither torch nor autokd. All read the
-raw test texts; the score must be the one that the study's record of that very model holds. Exits with 1 where one
-differs by more than 1e-6.
+Checkpoints are loaded with transformers alone (of shapes that it does not know, after ``import autokd.auto``), ONNX
+graphs with onnxruntime and neither torch nor autokd. All read the raw test texts; the score must be the one that the
+study's record of that very model holds. Exits with 1 where one differs by more than 1e-6.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from safetensors.numpy import load_file
-from scorers import HF, ONNX
+from scorers import HF, ONNX, OWN
 
 from autokd.core.settings import StudySettings
 from autokd.core.task import Split
@@ -43,13 +43,19 @@ class Recorded:
     folder: str
     test_score: float
 
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a checkpoint of a shape that transformers knows with autokd alone (experts, pruned heads)."""
+        config = json.loads((Path(self.folder) / "config.json").read_text()) if self.form == "hf" else {}
+        return config.get("model_type") == "autokd"
+
 
 def logits(model: Recorded, split: Split, max_length: int) -> np.ndarray:
-    """Logits [n_rows, n_outputs] of a model in a fresh process that cannot import autokd."""
+    """Logits [n_rows, n_outputs] of a model in a fresh process, which cannot import autokd where it needs not."""
     with tempfile.TemporaryDirectory() as place:
         rows, output = Path(place) / "rows.json", Path(place) / "logits.safetensors"
         rows.write_text(json.dumps([split.text_a] if split.text_b is None else [split.text_a, split.text_b]))
-        program = HF if model.form == "hf" else ONNX
+        program = OWN if model.is_own else HF if model.form == "hf" else ONNX
         given = (model.folder, rows, str(max_length), output, str(BATCHES[model.form]))
         subprocess.run([sys.executable, "-c", program, *given], check=True)
         return load_file(output)["logits"]
