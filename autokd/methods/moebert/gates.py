@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,8 +41,8 @@ def gated(hidden: Tensor, shares: Tensor, experts: Sequence[Expert]) -> Tensor:
     return made.view(hidden.shape) * share.unsqueeze(-1)
 
 
-class TokenGatedExperts(nn.Module):
-    """Several dense feed-forward networks, of which each token passes the one that a gate reads from its state."""
+class _GatedExperts(nn.Module):
+    """Several dense feed-forward networks and a gate; what the gate reads is the subclass's."""
 
     def __init__(self, hidden: int, layer: LayerShape, shape: EncoderShape) -> None:
         super().__init__()
@@ -50,8 +50,12 @@ class TokenGatedExperts(nn.Module):
         self.gate = Gate(hidden, layer.ffn_copies)
 
     @classmethod
-    def from_shape(cls, hidden: int, layer: LayerShape, shape: EncoderShape) -> TokenGatedExperts:
+    def from_shape(cls, hidden: int, layer: LayerShape, shape: EncoderShape) -> Self:
         return cls(hidden, layer, shape)
+
+
+class TokenGatedExperts(_GatedExperts):
+    """Several dense feed-forward networks, of which each token passes the one that a gate reads from its state."""
 
     def forward(self, hidden: Tensor, tokens: FfnInput) -> Tensor:
         """hidden: [batch, length, hidden] -> the same shape."""
@@ -61,20 +65,11 @@ class TokenGatedExperts(nn.Module):
         return gated(hidden, shares, reading(self.experts, tokens))
 
 
-class SentenceGatedExperts(nn.Module):
+class SentenceGatedExperts(_GatedExperts):
     """Several dense feed-forward networks; all tokens of a row pass the one that a gate reads from their mean state.
 
     Padding has no part in the mean: a row's output does not depend on the batch that it is in.
     """
-
-    def __init__(self, hidden: int, layer: LayerShape, shape: EncoderShape) -> None:
-        super().__init__()
-        self.experts = new_experts(hidden, layer, shape)
-        self.gate = Gate(hidden, layer.ffn_copies)
-
-    @classmethod
-    def from_shape(cls, hidden: int, layer: LayerShape, shape: EncoderShape) -> SentenceGatedExperts:
-        return cls(hidden, layer, shape)
 
     def forward(self, hidden: Tensor, tokens: FfnInput) -> Tensor:
         """hidden: [batch, length, hidden] -> the same shape."""
