@@ -60,7 +60,7 @@ def test_a_changed_task_is_noticed(tmp_path: Path) -> None:
         thaw(tmp_path / "task")
 
 
-@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"{")])
+@pytest.mark.parametrize("content", [b"", b"not gzip", gzip.compress(b"{")], ids=["empty", "not gzip", "cut"])
 def test_a_broken_file_is_a_data_error(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "task").mkdir()
     (tmp_path / "task" / FILE).write_bytes(content)
