@@ -22,13 +22,13 @@ from typing import Any, ClassVar
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 import torch  # noqa: E402
 from arms import HIDDEN_MSE, LABELS, LOGITS, Setting, distil  # noqa: E402
-from page import table  # noqa: E402
 from plan import Cell, Run  # noqa: E402
-from work import Place, specified  # noqa: E402
+from trainings.tables import table  # noqa: E402
+from trainings.work import Place, specified  # noqa: E402
 
 from autokd import build  # noqa: E402
 from autokd.contracts import Context, Facts, Models, OptimizerMethod, ParameterGroup  # noqa: E402

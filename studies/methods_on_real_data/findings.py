@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 import numpy as np  # noqa: E402
 from arms import LABELS, LAYERS, LOGITS_MSE, Json, Setting, distil, started  # noqa: E402
 from findings_page import page  # noqa: E402
 from plan import Cell  # noqa: E402
-from resumable import checked, make, read  # noqa: E402
-from work import Place  # noqa: E402
+from trainings.resumable import checked, make, read  # noqa: E402
+from trainings.work import Place  # noqa: E402
 
 NAMES = ("part", "cell", "layers", "choice", "replicate")
 DRAWS, SEEDS, LR, STEPS_OF_16, TEACHER_ROWS = 32, 3, 2e-4, 235, 9_600

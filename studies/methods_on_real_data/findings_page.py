@@ -11,12 +11,9 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
-from page import table
 from plan import Cell
-from work import load_cell, predictions
-
-from autokd.measure.intervals import interval_of, paired_interval
-from autokd.measure.metrics import find_metric
+from trainings.tables import difference, scored, table, told
+from trainings.work import predictions
 
 Row = Mapping[str, Any]
 Choices = Mapping[str, Sequence[Any]]
@@ -87,20 +84,14 @@ def _augmentation(rows: Sequence[Row]) -> str:
     lines = []
     for cell, layers in dict.fromkeys((row["cell"], row["layers"]) for row in rows):
         own = [row for row in rows if (row["cell"], row["layers"]) == (cell, layers)]
-        name, _, _ = cell.partition(" ")
-        task = load_cell(Cell(name, None, 1.0))
-        metric, labels = find_metric(task.metric), np.array(task.test.labels)
+        task = Cell(cell.partition(" ")[0], None, 1.0)
         predicted = {
             choice: [predictions(row) for row in own if row["choice"] == choice]
             for choice in dict.fromkeys(row["choice"] for row in own)
         }
         for choice, found in predicted.items():
-            mean, low, high = interval_of(metric, labels, found, task.n_outputs)
-            line = [f"{cell} rows, {layers} layers, {choice}", f"{mean:.4f} [{low:.4f}, {high:.4f}]", ""]
-            if choice != "none":
-                mean, low, high = paired_interval(metric, labels, found, predicted["none"], task.n_outputs)
-                line[-1] = f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]"
-            lines.append(line)
+            apart = told(difference(task, found, predicted["none"]), "+") if choice != "none" else ""
+            lines.append([f"{cell} rows, {layers} layers, {choice}", told(scored(task, found)), apart])
     return (
         "## Augmentation on growing data\n\nEqual steps for all (a copy of the rows takes half of each epoch); "
         "paired differences to the same student without augmentation.\n\n"

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from arms import ARMS
 from plan import Cell, Plan
-from work import load_cell, predictions
+from trainings.tables import Difference, averaged, difference, scored, table, told, verdict
+from trainings.work import load_cell, predictions
 
-from autokd.measure.intervals import interval_of, paired_interval
-from autokd.measure.metrics import find_metric
-
-Difference = tuple[float, float, float]  # mean, low, high
 Rows = Mapping[tuple[str, str, float, int], Mapping[str, Any]]
 
 
@@ -36,35 +33,16 @@ def _claims(plan: Plan, rows: Rows, rates: Mapping[tuple[str, str], float]) -> s
         for cell in plan.cells if arm.claim else ():
             if arm in cell.arms:
                 pair = tuple(_predicted(plan, cell, name, rows, rates) for name in (arm.name, arm.claim))
-                found.setdefault(f"{arm.name} above {arm.claim}", []).append((cell.name, _paired(cell, *pair)))
+                found.setdefault(f"{arm.name} above {arm.claim}", []).append((cell.name, difference(cell, *pair)))
     lines = []
     for claim, differences in found.items():
-        over_all = [("mean", _mean([each for _, each in differences]))] if len(differences) > 1 else []
-        for task, (mean, low, high) in (*differences, *over_all):
-            holds = "holds" if low > 0 else "reversed" if high < 0 else "undecided"
-            lines.append([claim, task, f"{mean:+.4f} [{low:+.4f}, {high:+.4f}]", holds])
+        over_all = [("mean", averaged([each for _, each in differences]))] if len(differences) > 1 else []
+        for task, apart in (*differences, *over_all):
+            lines.append([claim, task, told(apart, "+"), verdict(apart)])
     return (
         "## Claims\n\nA claim holds where the interval lies above 0. The mean over tasks takes them as independent, "
         f"with intervals by the normal approximation.\n\n{table(['claim', 'task', 'difference [95 %]', 'here'], lines)}"
     )
-
-
-def _paired(cell: Cell, first: list[np.ndarray], second: list[np.ndarray]) -> Difference:
-    task = load_cell(cell)
-    return paired_interval(find_metric(task.metric), np.array(task.test.labels), first, second, task.n_outputs)
-
-
-def _mean(differences: Sequence[Difference]) -> Difference:
-    """Of independent differences, with a 95 % interval by the normal approximation."""
-    mean = float(np.mean([middle for middle, _, _ in differences]))
-    half = float(np.sqrt(sum(((high - low) / 2) ** 2 for _, low, high in differences)) / len(differences))
-    return mean, mean - half, mean + half
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column holds names."""
-    top, *body = ["| " + " | ".join(row) + " |" for row in (head, *rows)]
-    return "\n".join([top, "|---|" + "---:|" * (len(head) - 1), *body])
 
 
 def _cell(plan: Plan, cell: Cell, rows: Rows, rates: Mapping[tuple[str, str], float]) -> str:
@@ -73,16 +51,12 @@ def _cell(plan: Plan, cell: Cell, rows: Rows, rates: Mapping[tuple[str, str], fl
     lines = []
     for arm in cell.arms:
         runs = _runs(plan, cell, arm.name, rows, rates)
-        mean, low, high = interval_of(
-            find_metric(task.metric), np.array(task.test.labels), made[arm.name], task.n_outputs
-        )
-        difference = _paired(cell, made[arm.name], made[base]) if arm.name != base else None
         lines.append(
             [
                 arm.name,
                 f"{rates[cell.name, arm.name]:g}",
-                f"{mean:.4f} [{low:.4f}, {high:.4f}]",
-                "" if difference is None else "{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference),
+                told(scored(cell, made[arm.name])),
+                told(difference(cell, made[arm.name], made[base]), "+") if arm.name != base else "",
                 ", ".join(f"{row['test_score']:.4f}" for row in runs),
                 f"{np.mean([row['params'] for row in runs]) / 1e6:.1f}M",
                 f"{np.mean([row['nonzero_params'] for row in runs]) / 1e6:.1f}M",

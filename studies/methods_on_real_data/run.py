@@ -12,13 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 from arms import LEARNING_RATES  # noqa: E402
 from page import page  # noqa: E402
 from plan import CPU, GPU, Plan, Run, grid  # noqa: E402
-from resumable import Rows, checked, make, read  # noqa: E402
-from work import Place  # noqa: E402
+from trainings.resumable import Rows, checked, make, read  # noqa: E402
+from trainings.work import Place  # noqa: E402
 
 NAMES = ("cell", "arm", "lr", "replicate")
 

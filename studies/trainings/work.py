@@ -1,17 +1,16 @@
-"""One training, in a worker process: the teacher that all runs of a task share, then the arm's pipeline."""
+"""One training, in a worker process: what all runs of a task share (their teacher), then the rest of its pipeline."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from filelock import FileLock
-from plan import Cell
 
 from autokd.core.canonical import digest
 from autokd.core.job import Job, Outcome, TrialSpec
@@ -33,11 +32,29 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs keep what they share, and what they run on."""
+    """Where runs keep what they share, what they run on, and the folders of what their pipelines name.
+
+    ``keeps``: the folder for checkpoints of first replicates, by what their ``about`` digests to; nothing: none stay.
+    """
 
     folder: str
     device: str
     processes: int
+    assets: Mapping[str, str] = field(default_factory=dict)
+    keeps: str = ""
+
+
+class Cell(Protocol):
+    """A task with at most so many of its training rows (None: all)."""
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    @property
+    def name(self) -> str: ...
 
 
 class Training(Protocol):
@@ -69,8 +86,15 @@ def train(run: Training, place: Place) -> dict[str, Any]:
     if outcome.state != "complete":
         return {**row, "error": outcome.error}
     measured = _measured(outcome, load_cell(run.cell).metric)
+    if place.keeps and run.replicate == 0:
+        shutil.copytree(outcome.checkpoint, kept_checkpoint(run, place), dirs_exist_ok=True)
     shutil.rmtree(job.folder)  # hundreds of checkpoints fill a disk
     return {**row, **measured}
+
+
+def kept_checkpoint(run: Training, place: Place) -> Path:
+    """Where the checkpoint of a first replicate is kept."""
+    return Path(place.keeps) / digest(run.about)
 
 
 def _measured(outcome: Outcome, metric: str) -> dict[str, Any]:
@@ -91,13 +115,17 @@ def predictions(row: Mapping[str, Any]) -> np.ndarray:
     return np.array([int(digit) for digit in told]) if isinstance(told, str) else np.array(told)
 
 
-@cache
 def load_cell(cell: Cell) -> Task:
     """The cell's task, with at most its number of training rows (drawn, the same ones always)."""
-    task = load_task(DataSource(cell.task), SEED)
-    if cell.rows is None or len(task.train) <= cell.rows:
+    return _load(cell.task, cell.rows)
+
+
+@cache
+def _load(name: str, rows: int | None) -> Task:
+    task = load_task(DataSource(name), SEED)
+    if rows is None or len(task.train) <= rows:
         return task
-    chosen = np.random.default_rng(SEED).permutation(len(task.train))[: cell.rows]
+    chosen = np.random.default_rng(SEED).permutation(len(task.train))[:rows]
     return task.with_train(task.train.take(sorted(chosen.tolist())))
 
 
@@ -114,7 +142,7 @@ def specified(run: Training, place: Place) -> TrialSpec:
     return TrialSpec(
         pipeline=Pipeline.from_json(run.pipeline).to_json(),
         task=str(frozen),
-        assets={TEACHER: str(copied)},
+        assets={TEACHER: str(copied), **place.assets},
         cache=str(folder / "cache"),
         seed=SEED,
         replicate=run.replicate,

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from work import Place, Training, train
+from trainings.work import Place, Training, train
 
 Rows = dict[tuple[Any, ...], dict[str, Any]]
 
