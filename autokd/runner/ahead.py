@@ -72,6 +72,50 @@ class Made:
     rows: int
 
 
+@dataclass(frozen=True)
+class Ready:
+    """What an order's supernet is trained with: its teacher, the corpus as a task, and its tokens."""
+
+    order: Order
+    stage: SupernetTraining
+    teacher: Slot
+    task: Task
+    trained: Rows
+    held_out: Rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.trained) // self.stage.batch_size)
+
+    def context(self, folder: Path, report: Callable[[int, float], None], should_pause: Callable[[], bool]) -> Context:
+        """What a loop on the corpus may know; ``folder`` is where it saves itself."""
+        order, task = self.order, self.task
+
+        def rows(split: str, slot: Slot) -> Rows:
+            return encode(getattr(task, split), slot.tokenizer, order.max_length, task.problem)
+
+        return Context(
+            task=task,
+            rows=rows,
+            encode=lambda split, slot: encode(split, slot.tokenizer, order.max_length, task.problem),
+            base=lambda name, seeds: load_base(order.teacher, 1, seeds),
+            seeds=Seeds(order.seed, str(order.stage["use"])),
+            folder=folder,
+            cache=order.work,
+            device=job_device(order.device),
+            precision=dtype_of(order.precision),
+            report=report,
+            should_pause=should_pause,
+        )
+
+
+def prepare(order: Order) -> Ready:
+    """Load and tokenise. Raises SpecError and UsageError for a stage, a teacher or a corpus that cannot serve."""
+    stage, teacher, task = _stage(order), _teacher(order), _texts(order)
+    rows = [encode(split, teacher.tokenizer, order.max_length, task.problem) for split in (task.train, task.valid)]
+    return Ready(order, stage, teacher, task, *rows)
+
+
 def make_supernet(order: Order, report: Callable[[int, int, float], None]) -> Made:
     """Train and write a supernet, or go on with one that was interrupted.
 
@@ -81,28 +125,30 @@ def make_supernet(order: Order, report: Callable[[int, int, float], None]) -> Ma
     """
     began = time.monotonic()
     set_threads(order.threads)
-    stage, work = _stage(order), order.work
     _require_new(Path(order.output))
-    teacher, task = _teacher(order), _texts(order)
-    trained = encode(task.train, teacher.tokenizer, order.max_length, task.problem)
-    held_out = encode(task.valid, teacher.tokenizer, order.max_length, task.problem)
-    steps = _planned(order, stage, teacher, trained, held_out, task, began)
-    n_epochs = steps / -(-len(trained) // stage.batch_size)
+    ready = prepare(order)
+    steps = _planned(ready, began)
     last = [0.0]
 
     def told(step: int, score: float) -> None:
         last[0] = -score
         report(step, steps, -score)
 
-    ctx = _context(order, task, work / "loop", told, lambda: time.monotonic() - began >= order.seconds)
+    ctx = ready.context(order.work / "loop", told, lambda: time.monotonic() - began >= order.seconds)
     try:
-        slot = replace(stage, epochs=n_epochs).learnt(teacher, trained, held_out, ctx)
+        slot = _learnt(ready, steps, ctx)
     except Paused as paused:
         raise AutokdError(f"the budget ended {paused}; the same command goes on from there.") from None
-    facts = {"steps": steps, "rows": len(trained), "corpus": Path(order.corpus).name, "seed": order.seed}
-    save_supernet(slot, teacher, Path(order.output), {**facts, "stage": dict(order.stage)})
-    shutil.rmtree(work)
-    return _made(order, slot, steps, len(trained), last[0])
+    rows = len(ready.trained)
+    facts = {"steps": steps, "rows": rows, "corpus": Path(order.corpus).name, "seed": order.seed}
+    save_supernet(slot, ready.teacher, Path(order.output), {**facts, "stage": dict(order.stage)})
+    shutil.rmtree(order.work)
+    return _made(order, slot, steps, rows, last[0])
+
+
+def _learnt(ready: Ready, steps: int, ctx: Context) -> Slot:
+    stage = replace(ready.stage, epochs=steps / ready.steps_per_epoch)
+    return stage.learnt(ready.teacher, ready.trained, ready.held_out, ctx)
 
 
 def _made(order: Order, slot: Slot, steps: int, rows: int, loss: float) -> Made:
@@ -147,64 +193,36 @@ def _texts(order: Order) -> Task:
     return Task(Path(order.corpus).name, split(kept), split(held), split(held), (), "regression", "pearson")
 
 
-def _planned(
-    order: Order, stage: SupernetTraining, teacher: Slot, trained: Rows, held_out: Rows, task: Task, began: float
-) -> int:
+def _planned(ready: Ready, began: float) -> int:
     """How many steps to make in all: what the time held when the run began, whatever it holds when it goes on."""
+    order = ready.order
     plan, asked = order.work / "plan.json", replace(order, seconds=0.0, epochs=0.0, teacher="", corpus="")
-    key = digest([asdict(asked), folder_content(order.teacher), task.train.text_a])
+    key = digest([asdict(asked), folder_content(order.teacher), ready.task.train.text_a])
     if plan.is_file():
         told = json.loads(plan.read_text(encoding="utf-8"))
         if told["key"] != key:
             raise UsageError(f"{str(order.work)!r} holds another supernet's work; remove it, or name another --output.")
         return int(told["steps"])
-    each = _seconds_per_step(order, stage, teacher, trained, held_out, task)
+    each = seconds_per_step(ready, _TIMED_STEPS)
     held = _SHARE_TRAINED * (order.seconds - (time.monotonic() - began)) / each
-    most = order.epochs * -(-len(trained) // stage.batch_size)
     if held < 1:
         raise BudgetError(
             f"a budget holds a step at least, which takes {each:.1f} seconds here, but this one does not."
         )
-    steps = max(1, int(min(held, most)))
+    steps = max(1, int(min(held, order.epochs * ready.steps_per_epoch)))
     order.work.mkdir(parents=True, exist_ok=True)
     write_json(plan, {"key": key, "steps": steps})
     return steps
 
 
-def _seconds_per_step(
-    order: Order, stage: SupernetTraining, teacher: Slot, trained: Rows, held_out: Rows, task: Task
-) -> float:
-    """From a few steps whose result is thrown away; the first one warms up."""
+def seconds_per_step(ready: Ready, count: int) -> float:
+    """From so many steps, and one to warm up, whose result is thrown away."""
     stamps: list[float] = []
 
     def looked() -> bool:
         stamps.append(time.monotonic())
-        return len(stamps) > _TIMED_STEPS
+        return len(stamps) > count
 
-    with tempfile.TemporaryDirectory(prefix="autokd-supernet-") as folder:
-        ctx = _context(order, task, Path(folder), lambda step, score: None, looked)
-        n_epochs = (_TIMED_STEPS + 1) / -(-len(trained) // stage.batch_size)
-        with suppress(Paused):
-            replace(stage, epochs=n_epochs).learnt(teacher, trained, held_out, ctx)
+    with tempfile.TemporaryDirectory(prefix="autokd-supernet-") as folder, suppress(Paused):
+        _learnt(ready, count + 1, ready.context(Path(folder), lambda step, score: None, looked))
     return (stamps[-1] - stamps[1]) / (len(stamps) - 2)
-
-
-def _context(
-    order: Order, task: Task, folder: Path, report: Callable[[int, float], None], should_pause: Callable[[], bool]
-) -> Context:
-    def rows(split: str, slot: Slot) -> Rows:
-        return encode(getattr(task, split), slot.tokenizer, order.max_length, task.problem)
-
-    return Context(
-        task=task,
-        rows=rows,
-        encode=lambda split, slot: encode(split, slot.tokenizer, order.max_length, task.problem),
-        base=lambda name, seeds: load_base(order.teacher, 1, seeds),
-        seeds=Seeds(order.seed, str(order.stage["use"])),
-        folder=folder,
-        cache=order.work,
-        device=job_device(order.device),
-        precision=dtype_of(order.precision),
-        report=report,
-        should_pause=should_pause,
-    )

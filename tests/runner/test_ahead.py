@@ -57,7 +57,7 @@ def test_an_interrupted_one_goes_on_as_if_nothing_had_been(order: Order, monkeyp
     whole = make_supernet(order, silent)
     parts = replace(order, output=f"{order.output}-parts")
     real, calls = time.monotonic, count()
-    monkeypatch.setattr(ahead, "_seconds_per_step", lambda *args: 0.001)
+    monkeypatch.setattr(ahead, "seconds_per_step", lambda *args: 0.001)
     monkeypatch.setattr(ahead.time, "monotonic", lambda: real() + (1e4 if next(calls) > 12 else 0.0))
     with pytest.raises(AutokdError, match=r"the budget ended at step \d+ of 21; the same command goes on"):
         make_supernet(parts, silent)
@@ -69,7 +69,7 @@ def test_an_interrupted_one_goes_on_as_if_nothing_had_been(order: Order, monkeyp
 
 
 def test_the_time_decides_how_many_steps_are_made(order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ahead, "_seconds_per_step", lambda *args: 100.0)
+    monkeypatch.setattr(ahead, "seconds_per_step", lambda *args: 100.0)
     assert make_supernet(order, silent).steps == 5  # of six that are not quite possible
     small = replace(order, output=f"{order.output}-small", seconds=50.0)
     with pytest.raises(BudgetError, match=r"takes 100\.0 seconds here, but this one does not"):
