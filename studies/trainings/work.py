@@ -22,6 +22,7 @@ from autokd.measure.metrics import find_metric
 from autokd.models.assets import copy_asset, find_model
 from autokd.pipeline import Pipeline
 from autokd.runner import prefix_ready, run_job
+from autokd.runner.prefix import prefix_key, prefix_values
 from autokd.runner.workspace import job_device
 from autokd.tasks.frozen import freeze
 from autokd.tasks.load import load_task
@@ -34,7 +35,7 @@ SEED = 0
 class Place:
     """Where runs keep what they share, what they run on, and the folders of what their pipelines name.
 
-    ``keeps``: the folder for checkpoints of first replicates, by what their ``about`` digests to; nothing: none stay.
+    ``keeps``: the name of the cell whose first replicates' checkpoints stay (see ``kept_checkpoint``).
     """
 
     folder: str
@@ -78,15 +79,15 @@ def train(run: Training, place: Place) -> dict[str, Any]:
     row, spec = dict(run.about), specified(run, place)
     with FileLock(Path(place.folder) / f"{run.cell.task}.lock"):  # one makes the teacher, the others wait
         if not prefix_ready(spec):
-            made = run_job(_job(spec, place, "prefix", f"{run.cell.name}-teacher"), lambda _: None)
+            made = run_job(_job(spec, place, "prefix", f"{run.cell.name}-{prefix_key(spec)}"), lambda _: None)
             if made.state != "complete":
                 return {**row, "error": made.error}
     job = _job(spec, place, "confirm", digest(run.about))
     outcome = run_job(job, lambda _: None)
     if outcome.state != "complete":
         return {**row, "error": outcome.error}
-    measured = _measured(outcome, load_cell(run.cell).metric)
-    if place.keeps and run.replicate == 0:
+    measured = _measured(outcome, load_cell(run.cell).metric) | _teacher(spec)
+    if run.cell.name == place.keeps and run.replicate == 0:
         shutil.copytree(outcome.checkpoint, kept_checkpoint(run, place), dirs_exist_ok=True)
     shutil.rmtree(job.folder)  # hundreds of checkpoints fill a disk
     return {**row, **measured}
@@ -94,7 +95,12 @@ def train(run: Training, place: Place) -> dict[str, Any]:
 
 def kept_checkpoint(run: Training, place: Place) -> Path:
     """Where the checkpoint of a first replicate is kept."""
-    return Path(place.keeps) / digest(run.about)
+    return Path(place.folder) / "kept" / digest(run.about) / "checkpoint"
+
+
+def _teacher(spec: TrialSpec) -> dict[str, float]:
+    values = prefix_values(spec)
+    return {f"teacher_{name}": values[name] for name in ("test_score", "params", "macs")}
 
 
 def _measured(outcome: Outcome, metric: str) -> dict[str, Any]:
