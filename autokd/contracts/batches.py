@@ -160,7 +160,8 @@ class Network(nn.Module):
     """A network that the loop can train: a batch in, outputs out.
 
     ``dropout`` None means evaluation (no dropout at all). ``head_masks`` and ``neuron_masks`` ([depth] lists of
-    [heads] and [ffn] tensors) multiply heads' contexts and FFN activations; their gradients score them.
+    [heads] and [ffn] tensors, or [batch, heads] and [batch, ffn] for each row its own) multiply heads' contexts and
+    FFN activations; their gradients score them.
     ``reach``: how far away the rows are that a row's logits depend on; 0: it depends on no other row. Layers of a graph
     network that read neighbours count one each.
     """

@@ -67,7 +67,8 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """hidden: [batch, length, hidden] -> (the block's output, (Q, K, V) each [batch * heads, length, head_width]).
 
-        ``head_mask`` [heads] multiplies each head's context before the output product.
+        ``head_mask`` [heads], or [batch, heads] for each row its own, multiplies each head's context before the output
+        product.
         """
         if self.heads == 0:
             nothing = hidden.new_zeros(0, hidden.shape[1], self.head_width)
@@ -114,5 +115,5 @@ class Attention(nn.Module):
         """[batch * heads, length, head_width] -> [batch, length, inner]."""
         split = context.view(batch, self.heads, -1, self.head_width)
         if head_mask is not None:
-            split = split * head_mask.view(1, self.heads, 1, 1)
+            split = split * head_mask.unsqueeze(-1).unsqueeze(-1)
         return split.transpose(1, 2).reshape(batch, -1, self.heads * self.head_width)

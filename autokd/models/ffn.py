@@ -52,8 +52,9 @@ class FfnInput:
     """What a feed-forward network may read beside the hidden states [batch, length, hidden].
 
     ``ids`` are the tokenizer's own, whatever part of the vocabulary is being trained; ``mask`` 1 real, 0 padding;
-    both [batch, length]. ``dropout`` None means evaluation. ``neuron_mask`` [ffn] multiplies the activations.
-    ``gates`` is where a gate leaves its probabilities (see ``Outputs``); None: nobody reads them.
+    both [batch, length]. ``dropout`` None means evaluation. ``neuron_mask`` [ffn], or [batch, ffn] for each row its
+    own, multiplies the activations. ``gates`` is where a gate leaves its probabilities (see ``Outputs``); None: nobody
+    reads them.
     """
 
     ids: Tensor
@@ -91,7 +92,7 @@ class DenseFfn(nn.Module):
             return cast(Tensor, self.norm(hidden + tokens.drop(self.down.bias.expand_as(hidden))))
         active = self._activate(self.up(hidden))
         if tokens.neuron_mask is not None:
-            active = active * tokens.neuron_mask
+            active = active * tokens.neuron_mask.unsqueeze(-2)
         return cast(Tensor, self.norm(hidden + tokens.drop(self.down(active))))
 
 
