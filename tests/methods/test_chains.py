@@ -40,6 +40,7 @@ def distil(*objectives: Mapping[str, Any], **fields: Any) -> Stage:
 ADAMW = {"use": "basics:AdamW", "lr": 0.003}
 TEACHER = {"use": "basics:FineTuneTeacher", "epochs": 1, "batch_size": 16, "optimizer": ADAMW}
 TRUNCATE = {"use": "basics:TruncateLayers", "keep": 1}
+SHAPED = {"use": "basics:PruneToShape", "layers": 1.0, "hidden": 0.6, "heads": 0.5, "ffn": 0.4, "widths": "per_layer"}
 LOAD = {"use": "basics:LoadStudent", "model": "small"}
 EXPERTS = {"use": "moebert:ToExperts", "experts": 2, "width": 0.5}
 OF_STUDENT = {**EXPERTS, "of": "student"}
@@ -74,6 +75,19 @@ LEGAL = {
     "fine-tuned": (TEACHER, TRUNCATE, distil(LABELS)),
     "distilled twice": (TEACHER, TRUNCATE, distil(HIDDEN), distil(MSE, LABELS)),
     "rewound": (TEACHER, TRUNCATE, distil(), REWIND, distil(MSE, HIDDEN)),
+    "pruned to a shape": (TEACHER, SHAPED, distil()),
+    "pruned to a shape, with everything": (
+        TEACHER,
+        {**SHAPED, "widths": "uniform"},
+        distil(LABELS),
+        SPARSIFY,
+        REWIND,
+        distil(LABELS),
+        LEARN_FILTERS,
+        distil(MSE, LABELS, FILTERED, HIDDEN, MI, **MIXUP),
+        distil(TRANSFER, **CUT),
+    ),
+    "experts of a shape": (TEACHER, SHAPED, OF_STUDENT, distil(MSE, HIDDEN)),
     "experts": (TEACHER, EXPERTS, distil(MSE, HIDDEN)),
     "experts of few layers": (TEACHER, TRUNCATE, OF_STUDENT, distil(MSE, MI)),
     "experts of balanced words": (TEACHER, {**EXPERTS, "routing": "balanced_hash"}, distil(LABELS, TRANSFER)),
@@ -305,6 +319,12 @@ ILLEGAL_FOR_MODELS = {
         (TEACHER, TRUNCATE, distil()),
         FOREIGN,
         "stage 2 (basics:TruncateLayers) needs encoder_teacher; "
+        "before it there are classification, dense_teacher, teacher, text.",
+    ),
+    "the best parts of a teacher that cannot be cut": (
+        (TEACHER, SHAPED, distil()),
+        FOREIGN,
+        "stage 2 (basics:PruneToShape) needs encoder_teacher; "
         "before it there are classification, dense_teacher, teacher, text.",
     ),
     "experts of a teacher that cannot be cut": (

@@ -24,6 +24,7 @@ from autokd.methods.basics import (
     Logits,
     MagnitudePruning,
     Mixup,
+    PruneToShape,
     Relations,
     Rewind,
     TruncateLayers,
@@ -66,6 +67,7 @@ CASES = {
     "basics:Logits": Case(Logits(form="symmetric_kl")),
     "basics:MagnitudePruning": Case(MagnitudePruning(begin=0.0, end=0.5, every=2)),
     "basics:Mixup": Case(Mixup()),
+    "basics:PruneToShape": Case(PruneToShape(hidden=0.5, batch_size=8), before=(TEACHER,)),
     "basics:Relations": Case(Relations(form="kl_softmax", heads=4)),
     "basics:Rewind": Case(Rewind(), before=(*STUDENT, SHORT)),
     "basics:TruncateLayers": Case(TruncateLayers(keep=1), before=(TEACHER,)),
@@ -120,7 +122,7 @@ def test_optimizers_work_on_graphs_too(optimizer: OptimizerMethod, tmp_path: Pat
 def test_a_new_student_has_no_experts_of_the_one_before() -> None:
     facts = {use: case.method.facts for use, case in CASES.items()}
     makers = {use for use, told in facts.items() if "student_init" in told.gives and told.data == TEXT}
-    assert {"basics:TruncateLayers", "basics:LoadStudent", "moebert:ToExperts"} < makers
+    assert {"basics:TruncateLayers", "basics:PruneToShape", "basics:LoadStudent", "moebert:ToExperts"} < makers
     for use in makers:
         assert {"hash_routed", "gated"} <= facts[use].drops | facts[use].gives, use
 

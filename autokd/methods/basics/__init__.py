@@ -6,6 +6,7 @@ from autokd.methods.basics.objectives import Labels, Logits
 from autokd.methods.basics.optimizers import AdamW
 from autokd.methods.basics.pruning import MagnitudePruning
 from autokd.methods.basics.relations import Relations
+from autokd.methods.basics.shaping import PruneToShape
 from autokd.methods.basics.students import LoadStudent, Rewind, TruncateLayers
 from autokd.methods.basics.training import Distil, FineTuneTeacher
 
@@ -19,6 +20,7 @@ __all__ = [
     "Logits",
     "MagnitudePruning",
     "Mixup",
+    "PruneToShape",
     "Relations",
     "Rewind",
     "TruncateLayers",

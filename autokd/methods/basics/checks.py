@@ -40,6 +40,13 @@ def above(method: object, field: str, low: float) -> None:
         raise refusal(method, field, f"a finite number above {low:g}", value)
 
 
+def share(method: object, field: str) -> None:
+    """The field must be a share of something of which at least a part stays: a number in (0, 1]."""
+    value: Any = getattr(method, field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+        raise refusal(method, field, "a number above 0 and at most 1", value)
+
+
 def one_of(method: object, field: str, options: Sequence[str]) -> None:
     """The field must be one of these texts."""
     value: Any = getattr(method, field)
