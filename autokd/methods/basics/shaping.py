@@ -144,4 +144,4 @@ def best_of_all(scores: Sequence[Tensor], share: float) -> list[list[int]]:
         each[best(each, 1)] = torch.inf
     chosen = torch.zeros(sum(map(len, scaled)), dtype=torch.bool)
     chosen[best(torch.cat(scaled), sum(count_of(len(each), share) for each in scaled))] = True
-    return [torch.nonzero(part).flatten().tolist() for part in chosen.split([len(each) for each in scaled])]
+    return [torch.nonzero(part).flatten().tolist() for part in torch.split(chosen, [len(each) for each in scaled])]
