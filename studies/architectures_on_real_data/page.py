@@ -1,0 +1,116 @@
+"""From the runs to a page: the frontier, scores at each size, differences and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from arms import ARMS, SIZES
+from plan import Cell, Plan, Run
+from trainings.tables import averaged, difference, scored, table, told, verdict
+from trainings.work import predictions
+
+Done = Mapping[tuple[Any, ...], Mapping[str, Any]]
+Chosen = Mapping[tuple[str, str, str], Run]
+
+
+def page(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> str:
+    """The whole page."""
+    tasks = ", ".join(cell.name for cell in plan.cells)
+    head = (
+        f"# Students of other shapes on real data\n\nTasks: {tasks}. {plan.seeds} seeds; learning rates chosen on "
+        "validation. Scores are of the test split; means with 95 % bootstrap intervals over seeds and rows; "
+        "differences are paired by row. Work and sizes are shares of the teacher's multiply-accumulates and parameters."
+    )
+    cells = [_cell(plan, cell, done, chosen) for cell in plan.cells]
+    return "\n\n".join([head, _frontier(plan, done, chosen, latency), _differences(plan, done, chosen), *cells]) + "\n"
+
+
+def runs_of(plan: Plan, done: Done, run: Run) -> list[Mapping[str, Any]]:
+    """The rows of all seeds of an arm at its learning rate."""
+    return [done[tuple(replace(run, replicate=seed).about.values())] for seed in range(plan.seeds)]
+
+
+def _guesses(plan: Plan, done: Done, run: Run) -> list[np.ndarray]:
+    return [predictions(row) for row in runs_of(plan, done, run)]
+
+
+def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    return float(np.mean([row[name] for row in rows]))
+
+
+def _frontier(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> str:
+    """Of each student its mean over tasks of what it scores below the teacher, and what it costs."""
+    lines: list[tuple[float, float, list[str]]] = []
+    for arm in ARMS:
+        for size in SIZES:
+            rows = [runs_of(plan, done, chosen[cell.name, arm.name, size]) for cell in plan.cells]
+            gap = float(np.mean([_mean(own, "test_score") - own[0]["teacher_test_score"] for own in rows]))
+            macs = float(np.mean([_mean(own, "macs") / own[0]["teacher_macs"] for own in rows]))
+            speed = [_speedup(latency, f"{arm.name}|{size}", runtime, 1) for runtime in ("torch", "onnx")]
+            speed.append(_speedup(latency, f"{arm.name}|{size}", "onnx", 32))
+            lines.append((macs, gap, [arm.name, size, f"{macs:.3f}", f"{gap:+.4f}", *(f"{x:.1f}x" for x in speed)]))
+    lines.sort(key=lambda line: line[0])
+    best = -np.inf
+    rows_told = []
+    for _, gap, line in lines:
+        rows_told.append([*line, "yes" if gap > best else ""])
+        best = max(best, gap)
+    head = ["student", "size", "MACs", "score - teacher", "torch, 1", "onnx, 1", "onnx, 32", "on the frontier"]
+    return (
+        "## The frontier\n\nMeans over tasks, from the least work to the most; a student is on the frontier where "
+        "nothing of less work scores as high. Speed beside the teacher in the same runtime and run, one thread, texts "
+        f"of {latency['length']} tokens, at batch 1 and 32.\n\n{table(head, rows_told)}"
+    )
+
+
+def _speedup(latency: Mapping[str, Any], model: str, runtime: str, batch: int) -> float:
+    times = {row["model"]: row for row in latency["times"] if (row["runtime"], row["batch"]) == (runtime, batch)}
+    return float(times["teacher"]["median_ms"] / times[model]["median_ms"])
+
+
+def _differences(plan: Plan, done: Done, chosen: Chosen) -> str:
+    lines = []
+    for arm in ARMS:
+        for size in SIZES if arm.beside else ():
+            apart = []
+            for cell in plan.cells:
+                pair = [_guesses(plan, done, chosen[cell.name, name, size]) for name in (arm.name, arm.beside)]
+                apart.append(difference(cell, *pair))
+            every = averaged(apart)
+            parts = [f"{mean:+.3f}" for mean, _, _ in apart]
+            lines.append([f"{arm.name} above {arm.beside}", size, *parts, told(every, "+"), verdict(every)])
+    head = ["claim", "size", *(cell.name for cell in plan.cells), "mean [95 %]", "here"]
+    return (
+        "## Differences\n\nA claim holds where the interval of the mean over tasks, taken as independent, lies above "
+        f"0.\n\n{table(head, lines)}"
+    )
+
+
+def _cell(plan: Plan, cell: Cell, done: Done, chosen: Chosen) -> str:
+    lines, teacher = [], 0.0
+    for size in SIZES:
+        for arm in ARMS:
+            run = chosen[cell.name, arm.name, size]
+            rows = runs_of(plan, done, run)
+            teacher = rows[0]["teacher_test_score"]
+            lines.append(
+                [
+                    arm.name,
+                    size,
+                    f"{run.lr:g}",
+                    told(scored(cell, _guesses(plan, done, run))),
+                    ", ".join(f"{row['test_score']:.4f}" for row in rows),
+                    f"{_mean(rows, 'macs') / rows[0]['teacher_macs']:.3f}",
+                    f"{_mean(rows, 'params') / 1e6:.2f}M",
+                ]
+            )
+    metric = rows[0]["metric"]
+    head = ["student", "size", "lr", f"{metric} [95 %]", "seeds", "MACs", "params stored"]
+    return f"## {cell.name}\n\n{rows_read(cell)} The teacher scores {teacher:.4f}.\n\n{table(head, lines)}"
+
+
+def rows_read(cell: Cell) -> str:
+    return f"{cell.rows or 'All'} training rows, {cell.epochs:g} epochs, batches of {cell.batch_size}."
