@@ -35,6 +35,7 @@ from autokd.contracts import Context, Facts, Models, OptimizerMethod, ParameterG
 from autokd.core.job import Job  # noqa: E402
 from autokd.engine.precision import set_threads  # noqa: E402
 from autokd.methods.basics import Distil  # noqa: E402
+from autokd.methods.ted import LearnFilters  # noqa: E402
 from autokd.pipeline import Pipeline  # noqa: E402
 from autokd.runner import run_job  # noqa: E402
 from autokd.runner.prefix import load_prefix  # noqa: E402
@@ -67,11 +68,14 @@ ARMS: Mapping[str, dict[str, Any]] = {
     **{f"+ hidden CE, {layers}": _map("distiller:HiddenCE", layers) for layers in ("skip", "emd")},
     **{f"+ MI-alpha, {critic}": _with({**MI, "critic": critic}) for critic in ("mlp", "transformer")},
     "+ TED's projection": _with({"use": "ted:ProjectedHidden"}),
+    "+ TED's filters": _with({"use": "ted:FilteredHidden"}),
+    "+ relations": _with({"use": "basics:Relations"}),
     "magnitude pruning": _hook("basics:MagnitudePruning", sparsity=0.8),
     **{f"{score}, 80 %": _hook("platon:Platon", keep=0.2, score=score) for score in ("platon", "sensitivity")},
     "platon, structured 50 %": _hook("platon:StructuredPlaton", keep=0.5),
     "AdaShift, max": _with(optimizer={"use": "adashift:AdaShift"}),
     "AdaShift, none": _with(optimizer={"use": "adashift:AdaShift", "phi": "none"}),
+    "word swap": _with(augmenters=[{"use": "basics:WordSwap"}]),
     "mixup": _with(augmenters=[{"use": "basics:Mixup"}]),
 }
 
@@ -102,7 +106,7 @@ def step_seconds(stage: Distil, models: Models, ctx: Context) -> list[float]:
 
 
 def prepared(folder: Path) -> tuple[Workspace, Models]:
-    """The teacher and the student that all arms start from."""
+    """The teacher, the student that all arms start from, and TED's filters for both."""
     run = Run(Cell("mrpc", ROWS, 1.0), "logits KD", SETTING.lr, 0)
     spec = specified(run, Place(str(folder), "cpu", 1))
     made = run_job(Job("teacher", "prefix", spec, str(folder / "teacher"), float("inf")), lambda _: None)
@@ -111,7 +115,8 @@ def prepared(folder: Path) -> tuple[Workspace, Models]:
     workspace = Workspace(spec, torch.device("cpu"))
     models, _ = load_prefix(spec)
     cut = Pipeline.from_json(spec.pipeline).stages[1]
-    return workspace, cut.run(models, context(workspace, folder / "cut"))
+    started = cut.run(models, context(workspace, folder / "cut"))
+    return workspace, LearnFilters(epochs=1, batch_size=32).run(started, context(workspace, folder / "filters"))
 
 
 def context(workspace: Workspace, folder: Path) -> Context:
