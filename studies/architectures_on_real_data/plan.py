@@ -68,7 +68,7 @@ class Run:
 CPU = Plan(
     cells=(Cell("tweet_emotion", 2_000, 3), Cell("mrpc", 2_000, 3), Cell("rte", 1_000, 3)),
     seeds=3,
-    ahead=Ahead({"small": 2_000, "base": 1_000}, batch_size=16, max_length=48),
+    ahead=Ahead({"small": 2_000, "base": 600}, batch_size=16, max_length=48),
 )
 GPU = Plan(
     cells=(
