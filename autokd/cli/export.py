@@ -14,6 +14,7 @@ from autokd.report.quantities import size
 _HOW_TO_LOAD = {
     "graph": "autokd.deploy.graph_runtime.open_graph_runtime(Path({folder!r}))",
     "hf": 'transformers.pipeline("text-classification", {folder!r})',
+    "own": 'import autokd.auto; transformers.pipeline("text-classification", {folder!r})',
     "onnx": "onnxruntime.InferenceSession({file!r}), AutoTokenizer.from_pretrained({folder!r})",
 }
 
@@ -62,7 +63,6 @@ def export(
 
     found = read_result(storage, study, artifacts)
     shipped = find_checkpoint(found, trial)
-    from autokd.deploy.folders import kind_of
     from autokd.study.exporting import export_trial
 
     made = export_trial(found, shipped, output, form, trust_remote_code=trust_remote_code)
@@ -76,9 +76,27 @@ def export(
                 "folder": str(made.folder.resolve()),
                 "size_bytes": made.size_bytes,
                 "worst_difference": made.worst_difference,
+                "needs_autokd": _kind(made.folder) == "own",
             }
         )
     click.echo(f"{made.folder}  {form}, {size(made.size_bytes)}")
     click.echo(f"logits differ from the study's checkpoint by at most {made.worst_difference:.2g}")
-    told = _HOW_TO_LOAD["onnx" if form != "hf" else kind_of(made.folder)]
-    click.echo("load it with " + told.format(folder=str(made.folder), file=str(made.folder / "model.onnx")))
+    click.echo(how_to_load(made.folder))
+
+
+def how_to_load(folder: Path) -> str:
+    """What to do with an exported folder, for whoever reads it in a terminal."""
+    kind = _kind(folder)
+    told = "load it with " + _HOW_TO_LOAD[kind].format(folder=str(folder), file=str(folder / "model.onnx"))
+    if kind == "own":
+        told += "\ntransformers alone does not know this shape; where autokd is not installed, use --format onnx"
+    return told
+
+
+def _kind(folder: Path) -> str:
+    from autokd.deploy.folders import is_own, kind_of
+
+    kind = kind_of(folder)
+    if kind == "hf" and is_own(folder):
+        return "own"
+    return "onnx" if kind.startswith("onnx") else kind

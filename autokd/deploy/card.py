@@ -140,7 +140,7 @@ def _header(facts: CardFacts) -> str:
             )
         )
     data = ModelCardData(
-        library_name="transformers" if facts.kind == "text" else "autokd",
+        library_name="transformers" if facts.kind == "text" and not facts.needs_autokd else "autokd",
         pipeline_tag=_TASKS[facts.kind],
         tags=["autokd", "knowledge-distillation"],
         metrics=[_line(facts.metric)],
@@ -223,6 +223,8 @@ def _loading(facts: CardFacts) -> list[str]:
         return ["```python", _shown("graph", facts) + "```"]
     needed = "import autokd.auto  # makes this shape known to transformers\n" if facts.needs_autokd else ""
     lines = ["```python", needed + _shown("torch", facts) + "```"]
+    if facts.needs_autokd:
+        lines += ["", "transformers alone does not know this shape: where autokd is not installed, use an ONNX form."]
     if any(form.runtime.startswith("onnx") for form in facts.forms):
         lines += ["", "The ONNX forms need neither torch nor autokd:", "", "```python", _shown("onnx", facts) + "```"]
     return lines

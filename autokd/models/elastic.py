@@ -83,8 +83,8 @@ def keep_units(slot: Slot, heads: Sequence[Tensor], neurons: Sequence[Tensor]) -
     shape = shape_of(slot)
     for i, layer in enumerate(shape.layers):
         require_dense(layer, i)
-    places = ([torch.nonzero(mask.cpu()).flatten().tolist() for mask in masks] for masks in (heads, neurons))
-    return cut(slot, Kept(range(shape.depth), range(shape.hidden), *places))
+    left, right = ([torch.nonzero(mask.cpu()).flatten().tolist() for mask in masks] for masks in (heads, neurons))
+    return cut(slot, Kept(range(shape.depth), range(shape.hidden), left, right))
 
 
 def matrices_of(shape: EncoderShape) -> list[list[str]]:

@@ -24,13 +24,15 @@ class Kept:
     """What stays of an encoder: ``layers``, channels of the ``hidden`` states, and for each kept layer, in the order of
     ``layers``, its ``heads`` and ``neurons``.
 
-    Word embeddings are cut as the hidden states are, unless they are projected to them: then they stay whole.
+    ``pooled``: which outputs of the layer before the classifier stay, as many as channels; None: those of the same
+    places. Word embeddings are cut as the hidden states are, unless they are projected to them: then they stay whole.
     """
 
     layers: Places
     hidden: Places
     heads: Sequence[Places]
     neurons: Sequence[Places]
+    pooled: Places | None = None
 
 
 def everything(shape: EncoderShape, layers: Places | None = None) -> Kept:
@@ -85,9 +87,9 @@ _AXES: Mapping[str, tuple[str | None, ...]] = MappingProxyType(
         "embeddings.norm.bias": ("embedding",),
         "embeddings.projection.weight": ("hidden", "embedding"),
         "embeddings.projection.bias": ("hidden",),
-        "pooler.weight": ("hidden", "hidden"),
-        "pooler.bias": ("hidden",),
-        "classifier.weight": (None, "hidden"),
+        "pooler.weight": ("pooled", "hidden"),
+        "pooler.bias": ("pooled",),
+        "classifier.weight": (None, "pooled"),
         "classifier.bias": (None,),
         **{f"attention.{part}.weight": ("inner", "hidden") for part in ("query", "key", "value")},
         **{f"attention.{part}.bias": ("inner",) for part in ("query", "key", "value")},
@@ -113,6 +115,7 @@ def sliced(weights: Mapping[str, Tensor], whole: EncoderShape, kept: Kept) -> di
     common: dict[str, Places | None] = {
         "hidden": kept.hidden,
         "embedding": None if whole.is_projected else kept.hidden,
+        "pooled": kept.hidden if kept.pooled is None else kept.pooled,
     }
     inside = [
         common | {"inner": _inner(whole.layers[i], heads), "ffn": neurons}

@@ -78,7 +78,7 @@ class Subspace:
         return self.chosen(*(int(place * (len(each) - 1) + 0.5) for place, each in zip(places, of, strict=True)))
 
     def store(self, whole: EncoderShape) -> EncoderShape:
-        """The smallest network of ``whole``'s layers that all sub-networks lie in: no other weight is ever used."""
+        """The narrowest network of all of ``whole``'s layers that every sub-network lies in."""
         most = self.largest
         return Architecture(whole.depth, most.heads, most.hidden, most.ffn).shape(whole)
 
@@ -131,18 +131,23 @@ def subspace(name: str, teacher: EncoderShape) -> Subspace:
     """A published sub-space inside a teacher, in proportion where that is smaller than BERT-base.
 
     Each dimension goes by itself: its ends are scaled and rounded outwards, and between them lie as many choices as
-    published, evenly, but whole numbers only. So six layers instead of twelve make 9 to 12 layers 4, 5 or 6.
-    Raises SpecError for an unknown name.
+    published, evenly, but whole numbers only. So six layers instead of twelve make 9 to 12 layers 4, 5 or 6. Where
+    embeddings are projected to hidden states, these cannot be as wide as those: such a choice is left out.
+    Raises SpecError for an unknown name, and where no width is left.
     """
     if name not in PUBLISHED:
         raise SpecError(unknown("sub-space", name, PUBLISHED))
     found = PUBLISHED[name]
     heads = min(layer.heads for layer in teacher.layers)
     ratio = min(1.0, min(layer.ffn for layer in teacher.layers) / teacher.hidden / _RATIO)
+    widths = _scaled(found.hidden, teacher.hidden, _HIDDEN)
+    hidden = tuple(width for width in widths if not (teacher.is_projected and width == teacher.embedding))
+    if not hidden:
+        raise SpecError(f"projected embeddings are of another width than hidden states, but {name!r} has {widths}.")
     return Subspace(
         layers=_scaled(found.layers, teacher.depth, _LAYERS),
         heads=_scaled(found.heads, heads, _HEADS),
-        hidden=_scaled(found.hidden, teacher.hidden, _HIDDEN),
+        hidden=hidden,
         ratios=tuple(ratio * each for each in found.ratios),
     )
 

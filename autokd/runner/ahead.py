@@ -196,8 +196,10 @@ def _texts(order: Order) -> Task:
 def _planned(ready: Ready, began: float) -> int:
     """How many steps to make in all: what the time held when the run began, whatever it holds when it goes on."""
     order = ready.order
-    plan, asked = order.work / "plan.json", replace(order, seconds=0.0, epochs=0.0, teacher="", corpus="")
-    key = digest([asdict(asked), folder_content(order.teacher), ready.task.train.text_a])
+    # What may change between two runs of one supernet: where things lie, and how long and on how many threads it runs.
+    same = replace(order, teacher="", corpus="", output="", seconds=0.0, epochs=0.0, threads=1)
+    plan = order.work / "plan.json"
+    key = digest([asdict(same), folder_content(order.teacher), ready.task.train.text_a])
     if plan.is_file():
         told = json.loads(plan.read_text(encoding="utf-8"))
         if told["key"] != key:

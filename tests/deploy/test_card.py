@@ -48,7 +48,10 @@ def test_scores_forms_and_pipeline_are_told() -> None:
     assert json.loads(re.search(r"```json\n(.*?)\n```", text, re.DOTALL)[1]) == FACTS.pipeline
     assert "onnxruntime.InferenceSession" in text
     assert "import autokd.auto" not in text
-    assert "import autokd.auto" in render_card(replace(FACTS, needs_autokd=True))
+    own = render_card(replace(FACTS, needs_autokd=True))
+    assert "import autokd.auto" in own
+    assert "where autokd is not installed, use an ONNX form" in own
+    assert "library_name: autokd" in own
 
 
 def test_what_was_not_measured_is_left_out() -> None:

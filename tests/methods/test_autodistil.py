@@ -369,6 +369,6 @@ def test_a_layer_that_the_teacher_lacks_is_refused(made: Models, tmp_path: Path)
     live = LiveTeacher(made["teacher"], ctx, Wants(attention=True))
     [batch, *_] = scoring_batches(ctx.rows("valid", made["teacher"]), 8)
     first = Outputs(torch.zeros(8, 2), batch.mask, {}, live.for_batch(batch).attention[:1])
-    assert float(term.per_text(first, term.targets(live.for_batch(batch))).max()) == 0.0
+    assert float(term.per_text(first, term.states(live.for_batch(batch))).max()) == 0.0
     with pytest.raises(SpecError, match="one of the teacher's 2 layers, but got 3"):
         Relations(layer=3).build(made, ctx)

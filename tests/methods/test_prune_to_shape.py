@@ -151,8 +151,22 @@ def test_a_channel_that_is_always_zero_goes_first(tmp_path: Path) -> None:
     assert found.argmin() == 7
     student = pruned(dead, tmp_path, replace(WHOLE, hidden=15 / 16))
     kept = [c for c in range(16) if c != 7]
-    for name in ("embeddings.word.weight", "layers.0.attention.query.weight", "classifier.weight"):
+    for name in ("embeddings.word.weight", "layers.0.attention.query.weight"):
         assert torch.equal(student.weights[name], dead.weights[name][:, kept])
+
+
+def test_what_the_classifier_does_not_read_goes_first_whatever_the_channel_of_its_place_does(tmp_path: Path) -> None:
+    source = teacher(tmp_path)
+    unread = zeroed(source, "classifier.weight", at=lambda value: value[:, 3])
+    found = scores(unread, tmp_path)
+    assert float(found.pooled[3]) == 0.0 < float(found.hidden[3])
+    student = pruned(unread, tmp_path, replace(WHOLE, hidden=15 / 16))
+    kept = [c for c in range(16) if c != 3]
+    assert torch.equal(student.weights["classifier.weight"], unread.weights["classifier.weight"][:, kept])
+    assert torch.equal(student.weights["pooler.bias"], unread.weights["pooler.bias"][kept])
+    channels = [c for c in range(16) if c != int(found.hidden.argmin())]
+    rows = unread.weights["pooler.weight"][kept]
+    assert torch.equal(student.weights["pooler.weight"], rows[:, channels])
 
 
 def test_a_layer_that_changes_nothing_goes_first(tmp_path: Path) -> None:
@@ -174,7 +188,7 @@ def test_a_row_at_a_time_has_the_same_scores(tmp_path: Path) -> None:
     """And with them no padding: longer rows beside a row play no part."""
     source = teacher(tmp_path)
     together, alone = scores(source, tmp_path, batch_size=16), scores(source, tmp_path, batch_size=1)
-    pairs = [(together.layers, alone.layers), (together.hidden, alone.hidden)]
+    pairs = [(getattr(together, name), getattr(alone, name)) for name in ("layers", "hidden", "pooled")]
     pairs += [*zip(together.heads, alone.heads, strict=True), *zip(together.neurons, alone.neurons, strict=True)]
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)

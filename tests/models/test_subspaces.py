@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -126,6 +128,25 @@ def test_the_spaces_of_mixture_of_supernets(name: str, count: int, ends: tuple[i
     assert found.largest.shape(BERT) == BERT
     assert len(subspace(name, MINILM).architectures()) == count
     assert subspace(name, MINILM).largest.shape(MINILM) == MINILM
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_hidden_states_are_never_as_wide_as_embeddings_that_are_projected_to_them(name: str) -> None:
+    teacher = EncoderShape(100, 64, 256, (LayerShape(4, 64, 1024),) * 12, labels=2, family="electra", embedding=128)
+    found = subspace(name, teacher)
+    assert 128 not in found.hidden
+    with torch.device("meta"):
+        whole = dict(Encoder(teacher).named_parameters())
+    for architecture in found.architectures():
+        left = sliced(whole, teacher, architecture.kept(teacher))
+        assert sum(value.numel() for value in left.values()) == architecture.shape(teacher).params()
+
+
+def test_a_space_of_no_other_width_is_refused() -> None:
+    teacher = EncoderShape(100, 64, 1, (LayerShape(1, 8, 20),), labels=2, family="electra", embedding=1)
+    wide = replace(teacher, hidden=2)
+    with pytest.raises(SpecError, match="projected embeddings are of another width than hidden states, but 'tiny'"):
+        subspace("tiny", wide)
 
 
 def test_places_choose_from_the_least_to_the_most() -> None:

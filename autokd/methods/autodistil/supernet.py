@@ -37,7 +37,8 @@ class TrainSupernet(SupernetTraining):
     Differences: depths of 9 to 12 layers of a teacher of 12, and so on, are whole numbers for smaller teachers: there
         are fewer than 256 sub-networks then. Sizes are counted on the tensors that are left (the released formula
         takes heads for narrower than they are); padding is masked; integer widths (the released multipliers lose a
-        channel). What no sub-network uses of the teacher is left out of the supernet. Always replicate 0. Learning
+        channel). Heads, channels and neurons
+        that no sub-network uses are left out of the supernet. Always replicate 0. Learning
         rate and warm-up are for thousands of steps, not for a million (released: 4e-5 without warm-up).
     """
 

@@ -18,9 +18,10 @@ _ATTENTION = Wants(attention=True)
 
 
 class HeldOut:
-    """Some rows of a split, evenly spread over it, and the teacher's relations there: computed once, for all networks.
+    """Some rows of a split, evenly spread over it, with the teacher's queries, keys and values: computed once, for all.
 
-    What it keeps takes ``12 * heads * length^2`` bytes of memory a row at most.
+    They take ``12 * length * width`` bytes of memory a row at most; relations, which grow with the square of the
+    length, are made anew for each network.
     """
 
     def __init__(self, rows: Rows, count: int, term: RelationTerm, teacher: LiveTeacher, ctx: Context) -> None:
@@ -32,12 +33,12 @@ class HeldOut:
         self._batches: list[tuple[Tensor, Batch, tuple[Tensor, ...]]] = []
         for chosen in torch.split(order, _BATCH):
             batch = collate(rows, places[chosen]).to(ctx.device)
-            self._batches.append((chosen, batch, term.targets(teacher.for_batch(batch))))
+            self._batches.append((chosen, batch, term.states(teacher.for_batch(batch))))
 
     def losses(self, network: Callable[..., Outputs]) -> Tensor:
         """The relation loss of each of these rows, in their order, float32 [rows] on the CPU; no gradients."""
         found = torch.empty(self._count)
-        for chosen, batch, targets in self._batches:
+        for chosen, batch, states in self._batches:
             with torch.no_grad(), autocast(self._ctx.device, self._ctx.precision):
-                found[chosen] = self._term.per_text(network(batch, _ATTENTION), targets).float().cpu()
+                found[chosen] = self._term.per_text(network(batch, _ATTENTION), states).float().cpu()
         return found

@@ -20,11 +20,12 @@ from autokd.models.slots import build
 
 @dataclass(frozen=True)
 class Importance:
-    """Scores of a network's parts, higher for those that matter more: ``layers`` [depth], ``hidden`` [hidden], and for
-    each layer its ``heads`` [heads] and ``neurons`` [ffn]."""
+    """Scores of a network's parts, higher for those that matter more: ``layers`` [depth], ``hidden`` [hidden], what the
+    classifier reads ``pooled`` [hidden], and for each layer its ``heads`` [heads] and ``neurons`` [ffn]."""
 
     layers: Tensor
     hidden: Tensor
+    pooled: Tensor
     heads: Sequence[Tensor]
     neurons: Sequence[Tensor]
 
@@ -50,28 +51,30 @@ def importance(source: Slot, rows: Rows, batch_size: int, ctx: Context) -> Impor
 
     found = scan(measure, rows, batch_size, ctx)
     depth = shape.depth
-    states, layers = found[2 * depth :]
+    states, pooled, layers = found[2 * depth :]
     hidden = functional.normalize(states, dim=1).sum(0)
-    return Importance(layers, hidden, found[:depth], found[depth : 2 * depth])
+    return Importance(layers, hidden, pooled, found[:depth], found[depth : 2 * depth])
 
 
 def scores_of_batch(model: Encoder, batch: Batch) -> list[Tensor]:
     """Sums over a batch's rows: of each layer's heads and then of each layer's neurons, of the channels in every hidden
-    state [depth + 1, hidden], and of the layers [depth]."""
+    state [depth + 1, hidden], of what the classifier reads [hidden], and of the layers [depth]."""
     layers = model.shape.layers
     heads = [torch.ones(len(batch), layer.heads, device=batch.ids.device, requires_grad=True) for layer in layers]
     neurons = [torch.ones(len(batch), layer.ffn, device=batch.ids.device, requires_grad=True) for layer in layers]
     wants = Wants(hidden=frozenset(range(len(layers) + 1)))
-    with torch.enable_grad():
+    read: list[Tensor] = []
+    with torch.enable_grad(), model.classifier.register_forward_pre_hook(lambda _, inputs: read.extend(inputs)):
         outputs = model(batch, wants, head_masks=heads, neuron_masks=neurons)
         states = [outputs.hidden[i] for i in sorted(outputs.hidden)]
         loss = task_loss(outputs.logits, batch) * len(batch)  # a sum: each row's own gradient
-        found = torch.autograd.grad(loss, [*heads, *neurons, *states], materialize_grads=True)
-    units, gradients = found[: 2 * len(layers)], found[2 * len(layers) :]
+        found = torch.autograd.grad(loss, [*heads, *neurons, *states, *read], materialize_grads=True)
+    units, (*gradients, last) = found[: 2 * len(layers)], found[2 * len(layers) :]
     states = [state.detach() for state in states]
+    pooled = (read[0].detach() * last).abs().sum(0)
     channels = [(state * gradient).sum(1).abs().sum(0) for state, gradient in zip(states, gradients, strict=True)]
     turns = [turn(one, next_one, batch.mask) for one, next_one in pairwise(states)]
-    return [*(gradient.abs().sum(0) for gradient in units), torch.stack(channels), torch.stack(turns)]
+    return [*(gradient.abs().sum(0) for gradient in units), torch.stack(channels), pooled, torch.stack(turns)]
 
 
 def turn(before: Tensor, after: Tensor, mask: Tensor) -> Tensor:

@@ -88,14 +88,16 @@ class RelationTerm(LossTerm):
         self._layer = -1 if method.layer is None else method.layer - 1
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch, dropout: Dropout) -> Tensor:
-        return self.per_text(student, self.targets(teacher_outputs(teacher))).mean()
+        return self.per_text(student, self.states(teacher_outputs(teacher))).mean()
 
-    def targets(self, teacher: Outputs) -> tuple[Tensor, ...]:
-        """The teacher's relations of queries, of keys and of values, each [batch, heads, length, length]."""
-        return tuple(relations(states, self._heads) for states in teacher.attention[self._layer])
+    def states(self, teacher: Outputs) -> tuple[Tensor, ...]:
+        """What is related in the teacher: queries, keys and values, each [batch, attention heads, length, width]."""
+        return teacher.attention[self._layer]
 
-    def per_text(self, student: Outputs, targets: Sequence[Tensor]) -> Tensor:
-        """The loss of each text, [batch]."""
-        pairs = zip(student.attention[-1], targets, strict=True)
-        parts = [self._compare(relations(own, self._heads), target, student.mask) for own, target in pairs]
+    def per_text(self, student: Outputs, teacher: Sequence[Tensor]) -> Tensor:
+        """The loss of each text, [batch], beside the teacher's ``states``."""
+        pairs = zip(student.attention[-1], teacher, strict=True)
+        parts = [
+            self._compare(relations(own, self._heads), relations(its, self._heads), student.mask) for own, its in pairs
+        ]
         return torch.stack(parts).sum(0)

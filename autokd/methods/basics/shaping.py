@@ -30,7 +30,8 @@ class PruneToShape:
         the cut costs in quality is for the distillation after it to win back.
     Equation: heads, neurons, channels ``sum over rows of |dL/dm|`` at ``m = 1``, where m multiplies the unit in that
         row and ``dL/dm = sum over tokens of a * dL/da`` with the task's loss L; a channel's scores in all hidden
-        states, each state's scaled to length 1, are added up. Layers ``sum over tokens of 1 - cos(input, output)``.
+        states, each state's scaled to length 1, are added up; what the classifier reads is no hidden state, and as
+        many of it as channels stay by scores of its own. Layers ``sum over tokens of 1 - cos(input, output)``.
         Of n parts ``max(1, round(share * n))`` stay, in their order.
     Symbols: layers, hidden, heads, ffn: shares that stay, of the layers, the channels, and in each layer the heads and
         neurons; widths: ``uniform`` every layer keeps its own best, ``per_layer`` as many in all, ranked over the kept
@@ -119,7 +120,8 @@ class PruneToShape:
         )
         heads = choose([found.heads[i] for i in layers], self.heads)
         neurons = choose([found.neurons[i] for i in layers], self.ffn)
-        return Kept(layers, best(found.hidden, count_of(shape.hidden, self.hidden)), heads, neurons)
+        width = count_of(shape.hidden, self.hidden)
+        return Kept(layers, best(found.hidden, width), heads, neurons, pooled=best(found.pooled, width))
 
 
 def count_of(n: int, share: float) -> int:
