@@ -21,11 +21,11 @@ SPACES: Mapping[str, str] = {"1/2": "base", "1/4": "small", "1/8": "small"}
 
 @dataclass(frozen=True)
 class Arm:
-    """One kind of student: the stages that make it at each size. ``beside``: the arm that it should be better than."""
+    """One kind of student: the stages that make it at each size. ``beside``: the arms that it is compared with."""
 
     name: str
     stages: Callable[[str], list[Json]]
-    beside: str = "truncated"
+    beside: tuple[str, ...] = ("truncated",)
 
     def pipeline(self, size: str, lr: float, epochs: float, batch_size: int) -> Json:
         """The teacher, the student, and the distillation that all arms have in common."""
@@ -94,15 +94,15 @@ def _experts(number: int, times: float) -> Callable[[str], list[Json]]:
 
 
 ARMS = (
-    Arm("truncated", _truncated, beside=""),
+    Arm("truncated", _truncated, beside=()),
     Arm("pruned, alike in all layers", _pruned(_SHARES, widths="uniform")),
-    Arm("pruned, by layer", _pruned(_SHARES, widths="per_layer"), beside="pruned, alike in all layers"),
-    Arm("pruned, narrow", _pruned(_NARROW, widths="uniform"), beside="pruned, alike in all layers"),
-    Arm("AutoDistil", _subnet("plain")),
-    Arm("Mixture-of-Supernets", _subnet("mixture"), beside="AutoDistil"),
-    Arm("MoEBERT", _experts(_N_EXPERTS, 1.0), beside="dense, one expert's width"),
+    Arm("pruned, by layer", _pruned(_SHARES, widths="per_layer"), beside=("pruned, alike in all layers",)),
+    Arm("pruned, narrow", _pruned(_NARROW, widths="uniform"), beside=("pruned, alike in all layers",)),
+    Arm("AutoDistil", _subnet("plain"), beside=("truncated", "pruned, narrow")),
+    Arm("Mixture-of-Supernets", _subnet("mixture"), beside=("AutoDistil",)),
+    Arm("MoEBERT", _experts(_N_EXPERTS, 1.0), beside=("dense, one expert's width", "pruned, alike in all layers")),
     # Its controls: as wide as one expert, of the most important neurons, and all neurons that some expert has (each
     # has two thirds of its own in common with the others), for twice the work in feed-forward networks.
     Arm("dense, one expert's width", _experts(1, 1.0)),
-    Arm("dense, all experts' neurons", _experts(1, 2.0), beside="MoEBERT"),
+    Arm("dense, all experts' neurons", _experts(1, 2.0), beside=("MoEBERT",)),
 )

@@ -22,7 +22,7 @@ from latency import timed  # noqa: E402
 from page import page  # noqa: E402
 from plan import CPU, GPU, Plan, Run, grid  # noqa: E402
 from trainings.resumable import Rows, checked, make, read  # noqa: E402
-from trainings.work import Place  # noqa: E402
+from trainings.work import Place, kept_checkpoint  # noqa: E402
 
 NAMES = ("cell", "arm", "size", "lr", "replicate")
 
@@ -51,6 +51,11 @@ def made_ahead(plan: Plan, work: Path, device: str, processes: int) -> dict[str,
     return {supernet_name(*pair): made.folder for pair, made in zip(pairs, found, strict=True)}
 
 
+def remake(runs: Sequence[Run], place: Place, path: Path) -> None:
+    """Train again what left no checkpoint here: an earlier run's temporary folder is gone."""
+    make([run for run in runs if not kept_checkpoint(run, place).is_dir()], {}, place, path, float("inf"))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: all tasks, 5 seeds")
@@ -76,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         latencies = options.output / f"latency-{options.device}.json"
         if not latencies.is_file():
             first = {(arm, size): run for (cell, arm, size), run in chosen.items() if cell == place.keeps}
+            remake(list(first.values()), place, path)
             latencies.write_text(json.dumps(timed(first, place), indent=1) + "\n")
     text = page(plan, done, chosen, json.loads(latencies.read_text()))
     (options.output / f"results-{options.device}.md").write_text(text)

@@ -113,8 +113,8 @@ def compared(shared: np.ndarray, own: np.ndarray, macs: Sequence[float]) -> dict
     """How a supernet's losses rank and exceed those of the same networks alone; both [sub-networks, texts]."""
     draw, taus, ratios = np.random.default_rng(0), [], []
     for _ in range(RESAMPLES):
-        texts = draw.integers(own.shape[1], size=own.shape[1])
-        one, other = shared[:, texts].mean(1), own[:, texts].mean(1)
+        networks, texts = (draw.integers(size, size=size) for size in own.shape)
+        one, other = (losses[networks][:, texts].mean(1) for losses in (shared, own))
         taus.append(kendalltau(one, other).statistic)
         ratios.append(float((one / other).mean()))
     one, other = shared.mean(1), own.mean(1)

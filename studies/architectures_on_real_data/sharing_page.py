@@ -34,7 +34,7 @@ def _ranking(found: Mapping[str, Any]) -> str:
         "## Shared against alone\n\nEach of these sub-networks was also trained by itself, from the same leading parts "
         "of the teacher, for as many steps. tau: do the shared weights rank them as training alone does? 1 is the same "
         f"order. Ranking them by multiply-accumulates alone, the larger the better, has a tau of {size:.4f}. Intervals "
-        f"resample texts.\n\n{table(head, rows)}"
+        f"resample networks and texts.\n\n{table(head, rows)}"
     )
 
 
