@@ -13,7 +13,6 @@ TEACHER: Json = {
     "epochs": 8,
     "optimizer": {"use": "basics:AdamW", "lr": 1e-4},
 }
-LEARNING_RATES = (1e-4, 3e-4)
 SIZES: Mapping[str, float] = {"1/2": 0.5, "1/4": 0.25, "1/8": 0.125}  # of the teacher's multiply-accumulates
 # The sub-space that holds sub-networks of this size, as its published range is.
 SPACES: Mapping[str, str] = {"1/2": "base", "1/4": "small", "1/8": "small"}

@@ -21,12 +21,17 @@ def page(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> 
     """The whole page."""
     tasks = ", ".join(cell.name for cell in plan.cells)
     head = (
-        f"# Students of other shapes on real data\n\nTasks: {tasks}. {plan.seeds} seeds; learning rates chosen on "
-        "validation. Scores are of the test split; means with 95 % bootstrap intervals over seeds and rows; "
+        f"# Students of other shapes on real data\n\nTasks: {tasks}. {plan.seeds} seeds; {_rates(plan)}. "
+        "Scores are of the test split; means with 95 % bootstrap intervals over seeds and rows; "
         "differences are paired by row. Work and sizes are shares of the teacher's multiply-accumulates and parameters."
     )
     cells = [_cell(plan, cell, done, chosen) for cell in plan.cells]
     return "\n\n".join([head, _frontier(plan, done, chosen, latency), _differences(plan, done, chosen), *cells]) + "\n"
+
+
+def _rates(plan: Plan) -> str:
+    told = ", ".join(f"{rate:g}" for rate in plan.rates)
+    return f"a learning rate of {told} for all" if len(plan.rates) == 1 else f"the best rate of {told} by validation"
 
 
 def runs_of(plan: Plan, done: Done, run: Run) -> list[Mapping[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from arms import ARMS, LEARNING_RATES, SIZES, Json
+from arms import ARMS, SIZES, Json
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,10 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
+    """``rates``: learning rates, of which each arm has the best by validation; one: all have that."""
+
     cells: tuple[Cell, ...]
+    rates: tuple[float, ...]
     seeds: int
     ahead: Ahead
 
@@ -66,7 +69,8 @@ class Run:
 
 
 CPU = Plan(
-    cells=(Cell("tweet_emotion", 2_000, 3), Cell("mrpc", 2_000, 3), Cell("rte", 1_000, 3)),
+    cells=(Cell("tweet_emotion", 1_500, 3), Cell("mrpc", 1_250, 3), Cell("rte", 600, 3)),
+    rates=(2e-4,),
     seeds=3,
     ahead=Ahead({"small": 2_000, "base": 600}, batch_size=16, max_length=48),
 )
@@ -78,6 +82,7 @@ GPU = Plan(
         Cell("cola", None, 5, 32),
         Cell("sst2", 20_000, 3, 32),
     ),
+    rates=(1e-4, 3e-4),
     seeds=5,
     ahead=Ahead({"small": 20_000, "base": 20_000}, batch_size=64, max_length=128),
 )
@@ -86,7 +91,7 @@ GPU = Plan(
 def grid(plan: Plan) -> Iterator[Run]:
     """Every arm at every size with every learning rate, once."""
     for cell in plan.cells:
-        for lr in LEARNING_RATES:
+        for lr in plan.rates:
             for size in SIZES:
                 for arm in ARMS:
                     yield Run(cell, arm.name, size, lr, 0)
