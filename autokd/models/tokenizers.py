@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from autokd.core.canonical import canonical
 from autokd.core.errors import DataError
+from autokd.models.quiet import quiet_transformers
 from autokd.models.remote import is_trusted
 
 # Texts on which tokenizers of one vocabulary may still differ: case, accents, spaces, digits, other scripts, symbols.
@@ -28,7 +29,10 @@ _PROBES = (
 def load_tokenizer(folder: str | Path) -> Any:
     """The tokenizer of a folder. Raises DataError where none loads, or one without any words."""
     try:
-        found: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=is_trusted())
+        with quiet_transformers():  # it warns of folders whose model is of this project's own types
+            found: Any = AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=is_trusted()
+            )
     except (OSError, ValueError, ImportError) as error:
         why = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise DataError(f"a tokenizer's folder must load, but {str(folder)!r} does not: {why}") from error
