@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
 from typing import Any
@@ -239,6 +239,7 @@ class _Judge:
         start = next(iter(shapes.values()), None) or (_NODES if self.task is None else start_shape(self.task))
         more = 0 if self.task is None else self.task.n_unlabelled
         sizes = Sizes(self.n_rows, self.length, start, unlabelled=more, bases=shapes, tuned=tuned, assets=assets)
+        sizes = replace(sizes, tokenizers={name: base.tokenizer for name, (base, _) in bases.items()})
         cost, after = pipeline.forecast(sizes)
         return _Forecast(pipeline, cost.macs, None if after.is_bound else after.student, self.length)
 

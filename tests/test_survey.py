@@ -6,8 +6,10 @@ import pytest
 
 from autokd.core.errors import SpecError
 from autokd.core.settings import DataSource
+from autokd.models.tiny import tiny_tokenizer
 from autokd.models.tiny_text import tiny_masked_lm
 from autokd.survey import survey
+from autokd.testing.supernets import tiny_supernet
 from tests.workplace import SPACE
 
 
@@ -67,6 +69,20 @@ def test_models_that_methods_read_are_masked_once_and_others_are_forecast(workpl
     assert set(said) == {("policy", "back"), ("lm", "nobody/one"), ("lm", "nobody/two"), ("lm", "nobody/three")}
     assert all("no model 'nobody/" in reason for reason in said.values())
     assert found.dearest.pipeline["stages"][2]["augmenters"][0]["model"] == str(masked)
+
+
+def test_a_supernet_of_another_tokenizer_is_masked(workplace: Path, tmp_path: Path) -> None:
+    own, other = tmp_path / "own", tmp_path / "other"
+    tiny_supernet(own, workplace / "teacher")
+    tiny_supernet(other, tiny_tokenizer(["quite other words than those"], tmp_path / "words"))
+    loaded = f"{{use: autodistil:LoadSupernet, supernet: {{name: net, pick: ['{own}', '{other}']}}}}"
+    cut = "- {use: basics:TruncateLayers, keep: {name: layers, pick: [1, 2]}}"
+    assert cut in SPACE
+    space = tmp_path / "s.yaml"
+    space.write_text(SPACE.replace(cut, f"- {loaded}\n  - {{use: autodistil:ExtractSubnet}}"))
+    found = survey(str(space), teacher=str(workplace / "teacher"))
+    assert [(masked.parameter, masked.option) for masked in found.masked] == [("net", str(other))]
+    assert "split texts alike" in found.masked[0].reason
 
 
 def test_a_space_for_graphs_is_judged_for_one() -> None:

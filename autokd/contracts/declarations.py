@@ -104,7 +104,8 @@ class Sizes:
     counts the rows beside them that objectives of the teacher read as well. A shape is None where it cannot
     be known beforehand; costs that follow are then marked as unknown. ``dense_teacher`` None: the teacher itself.
     ``bases`` holds the shapes of the pretrained models that the pipeline names, as far as they are known, and
-    ``tuned`` those among them that already tell this task's labels apart. ``added`` says of slots that stages add what
+    ``tuned`` those among them that already tell this task's labels apart, and ``tokenizers`` how each splits texts, as
+    ``BaseModel`` says; ``tokenizer`` is the teacher's (empty: not known). ``added`` says of slots that stages add what
     the forecasts of later methods need to know. ``assets`` holds what is known of what methods name beside them: a
     ``TextModel``, a ``Corpus``, a supernet's ``SupernetSizes``. Where a stage chooses among students, ``student`` is
     the costliest that it may choose, and ``is_bound`` holds.
@@ -118,6 +119,8 @@ class Sizes:
     dense_teacher: EncoderShape | None = None
     bases: Mapping[str, EncoderShape] = field(default_factory=dict)
     tuned: frozenset[str] = frozenset()
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
+    tokenizer: str = ""
     unlabelled: int = 0
     added: Mapping[str, object] = field(default_factory=dict)
     assets: Mapping[str, object] = field(default_factory=dict)

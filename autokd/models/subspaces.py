@@ -98,10 +98,12 @@ def _architectures(found: Subspace) -> tuple[Architecture, ...]:
 
 @dataclass(frozen=True)
 class SupernetSizes:
-    """What forecasts know of a supernet: its sub-space and the shape of the network that it lies in."""
+    """What forecasts know of a supernet: its sub-space, the shape of the network that it lies in, and how it splits
+    texts where that need not be as the teacher does (a hash, as in ``BaseModel``)."""
 
     subspace: Subspace
     shape: EncoderShape
+    tokenizer: str = ""
 
     def macs(self, architecture: Architecture, length: float) -> float:
         return architecture.shape(self.shape).macs(length)

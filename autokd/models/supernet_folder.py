@@ -29,6 +29,7 @@ from autokd.models.mixture import MIXTURE
 from autokd.models.slots import ENCODER, content_of
 from autokd.models.subspaces import Subspace, SupernetSizes
 from autokd.models.supernet import SUPERNET
+from autokd.models.tokenizers import fingerprint
 from autokd.models.weights import read_weights, write_weights
 
 SUPERNET_TYPE = "autokd-supernet"
@@ -72,10 +73,11 @@ def load_supernet(folder: Path, n_outputs: int, seeds: Seeds) -> tuple[Slot, Slo
 
 
 def supernet_sizes(folder: Path, n_outputs: int) -> SupernetSizes:
-    """What forecasts know of the supernet in a folder. Raises SpecError for a folder of another kind."""
+    """What forecasts know of the supernet in a folder. Raises SpecError for a folder of another kind, DataError
+    for one without a tokenizer."""
     inner = _config(folder)["supernet"]["config"]
     shape = replace(EncoderShape.from_json(inner["shape"]), labels=n_outputs)
-    return SupernetSizes(Subspace.from_json(inner["subspace"]), shape)
+    return SupernetSizes(Subspace.from_json(inner["subspace"]), shape, fingerprint(str(folder)))
 
 
 def find_supernet(name: str) -> Asset:

@@ -35,5 +35,6 @@ def sizes_at_start(
         unlabelled=task.n_unlabelled,
         bases=shapes,
         tuned=frozenset(name for name, base in bases.items() if base.is_tuned),
+        tokenizers={name: base.tokenizer for name, base in bases.items()},
         assets={name: asset_sizes(folders[name], kind, task.n_outputs, max_length) for name, kind in assets.items()},
     )

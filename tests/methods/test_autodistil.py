@@ -17,7 +17,7 @@ from autokd.core.errors import Paused, SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.engine.batches import scoring_batches
 from autokd.engine.teacher import LiveTeacher
-from autokd.methods.autodistil import ExtractSubnet, SearchSubnet, TrainSupernet
+from autokd.methods.autodistil import ExtractSubnet, LoadSupernet, SearchSubnet, TrainSupernet
 from autokd.methods.autodistil.search import search
 from autokd.methods.basics import AdamW, Distil, FineTuneTeacher, Relations
 from autokd.methods.basics.held_out import HeldOut
@@ -341,6 +341,23 @@ def test_the_order_of_stages_is_checked(taken: SearchSubnet | ExtractSubnet) -> 
     with pytest.raises(SpecError, match="needs supernet, supernet_teacher"):  # it was another teacher's
         Pipeline((tune, TrainSupernet(), tune, taken, Distil())).check(facts)
     assert Pipeline((tune, TrainSupernet(), taken, Distil())).n_shared == 2
+
+
+def test_a_supernet_of_another_tokenizer_is_refused_beforehand() -> None:
+    """As far as the tokenizers are known: of the last teacher before it, and of the supernet."""
+    net = SupernetSizes(subspace("small", BERT), BERT, "one")
+    start = Sizes(1000, 40.0, BERT, bases={"a": BERT, "b": BERT}, assets={"net": net}, tokenizers={"a": "one", "b": ""})
+    tune, other = FineTuneTeacher(model="a"), FineTuneTeacher(model="b")
+    load = LoadSupernet(supernet="net")
+
+    def forecast(*stages: FineTuneTeacher, **tokenizers: str) -> Sizes:
+        sizes = replace(start, tokenizers={**start.tokenizers, **tokenizers})
+        return Pipeline((*stages, load, ExtractSubnet(), Distil())).forecast(sizes)[1]
+
+    for after in (forecast(tune), forecast(other), forecast(other, tune, b="two"), forecast(tune, a="")):
+        assert after.student == net.subspace.largest.shape(BERT)
+    with pytest.raises(SpecError, match="split texts alike, but 'net' has another tokenizer"):
+        forecast(tune, other, b="two")
 
 
 @pytest.mark.parametrize(

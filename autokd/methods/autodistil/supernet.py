@@ -79,13 +79,17 @@ class LoadSupernet:
         folder = ctx.asset(self.supernet)
         supernet, teacher = load_supernet(folder, ctx.n_outputs, replace(ctx.seeds, replicate=0))
         if fingerprint(str(folder)) != fingerprint(models["teacher"].tokenizer):
-            raise SpecError(
-                f"a supernet and the teacher split texts alike, but {self.supernet!r} has another tokenizer."
-            )
+            raise self._splits_otherwise()
         return models.with_slots(**{SLOT: supernet, TEACHER_SLOT: teacher})
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
+        """Free. Raises SpecError as ``run`` does, where both tokenizers are known."""
         found = sizes.assets.get(self.supernet)
         if not isinstance(found, SupernetSizes):
             return Cost(0.0, known=False), sizes
+        if found.tokenizer and sizes.tokenizer and found.tokenizer != sizes.tokenizer:
+            raise self._splits_otherwise()
         return Cost(0.0), replace(sizes, added={**sizes.added, SLOT: found})
+
+    def _splits_otherwise(self) -> SpecError:
+        return SpecError(f"a supernet and the teacher split texts alike, but {self.supernet!r} has another tokenizer.")

@@ -123,7 +123,8 @@ class FineTuneTeacher:
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
         """Nothing for a model that is only evaluated. Raises SpecError for too few steps for the optimizer."""
         teacher = sizes.bases.get(self.model, sizes.teacher)
-        after = replace(sizes, teacher=teacher, dense_teacher=teacher)
+        tokenizer = sizes.tokenizers.get(self.model, "")
+        after = replace(sizes, teacher=teacher, dense_teacher=teacher, tokenizer=tokenizer)
         if self.model in sizes.tuned:
             return Cost(0.0), after
         require_steps(n_steps(self.epochs, batches_of(sizes.rows, self.batch_size)), [self.optimizer])
