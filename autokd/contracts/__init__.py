@@ -24,7 +24,7 @@ and the budget forecast.
 
 from autokd.contracts.batches import Batch, Dropout, ManyNetworks, Network, Outputs, Rows, Transform
 from autokd.contracts.built import BatchSource, HookRun, LossTerm, ParameterGroup
-from autokd.contracts.context import Context, Proposer, TrainPlan
+from autokd.contracts.context import Context, Proposer, Timer, TrainPlan
 from autokd.contracts.declarations import (
     ANY_DATA,
     ASSET_KINDS,
@@ -106,6 +106,7 @@ __all__ = [
     "StartsFromBase",
     "TextAugmenter",
     "TextModel",
+    "Timer",
     "TrainPlan",
     "Transform",
     "Wants",

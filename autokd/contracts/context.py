@@ -14,6 +14,7 @@ from autokd.contracts.declarations import BaseModel
 from autokd.contracts.models import Slot
 from autokd.core.errors import SpecError
 from autokd.core.seeds import Seeds
+from autokd.core.shape import EncoderShape
 from autokd.core.task import Split, Task
 
 
@@ -38,6 +39,16 @@ class Proposer(Protocol):
         """
 
 
+class Timer(Protocol):
+    """Says how fast encoders are beside a teacher, on this machine; what was measured once is kept."""
+
+    def __call__(self, teacher: EncoderShape, shapes: Sequence[EncoderShape], length: int) -> list[float]:
+        """The time of one text of ``length`` tokens in an encoder of each shape, as a share of the teacher's.
+
+        Both are timed in turns, so that whatever else the machine does falls on both alike.
+        """
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage may know and use, beside the models.
@@ -47,8 +58,8 @@ class Context:
     checkpoint; ``cache`` the root of artifacts named by content. ``report(step, score)`` tells the study how far the
     stage is; ``should_pause()`` says whether to save and raise ``Paused`` (deadline or stop request).
     ``describe(name)`` tells what a base model is, ``asset(name)`` the folder of a model that a method names beside
-    them. ``propose`` is a proposer for stages that search inside themselves
-    (None: none was handed in).
+    them. ``propose`` is a proposer for stages that search inside themselves, ``timer`` measures for those that limit
+    latency (None: none was handed in).
     """
 
     task: Task
@@ -63,6 +74,7 @@ class Context:
     report: Callable[[int, float], None]
     should_pause: Callable[[], bool]
     propose: Proposer | None = None
+    timer: Timer | None = None
     describe: Callable[[str], BaseModel] = BaseModel
     asset: Callable[[str], Path] = _no_assets
 

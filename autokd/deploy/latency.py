@@ -6,16 +6,29 @@ import gc
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from autokd.core.errors import UsageError
-from autokd.deploy.runtimes import Between, Runtime, nothing, random_inputs
+from autokd.deploy.runtimes import Between, Inputs, nothing, random_inputs
 
 _WARM_UP = 3  # calls that are not timed, before anything is
 _TURN = 3  # timed calls in a row, after one more that is not: caches then hold this model, as in a server of its own
 _LEAST, _MOST = 6, 600  # repeats
 _CALM = 1.5  # on a machine of its own, nine calls in ten take less than this times the median
+
+
+class Timed(Protocol):
+    """What can be timed: a ``Runtime``, or so much of one."""
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def positions(self) -> int: ...
+
+    def run(self, inputs: Inputs) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -33,7 +46,7 @@ class Timing:
 
 
 def measure(
-    candidates: Mapping[str, Runtime],
+    candidates: Mapping[str, Timed],
     *,
     batch: int,
     length: int,
@@ -85,7 +98,7 @@ def _goes_on(times: list[float], deadline: float) -> bool:
     return len(times) < _LEAST or (len(times) < _MOST and time.perf_counter() < deadline)
 
 
-def _turn(runtime: Runtime, inputs: Mapping[str, np.ndarray]) -> list[float]:
+def _turn(runtime: Timed, inputs: Inputs) -> list[float]:
     """Milliseconds of each timed call."""
     runtime.run(inputs)
     found = []

@@ -220,7 +220,7 @@ class TorchRuntime:
 
     def _run(self, inputs: Inputs, threads: int) -> np.ndarray:
         tensors = {name: torch.from_numpy(inputs[name]) for name in self.names if name in inputs}
-        with torch.inference_mode(), _threads(threads):
+        with torch.inference_mode(), on_threads(threads):
             found: np.ndarray = self._model(**tensors).logits.float().numpy()
         return found
 
@@ -268,7 +268,8 @@ def _in_order(rows: Rows, parts: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.
 
 
 @contextmanager
-def _threads(n: int) -> Iterator[None]:
+def on_threads(n: int) -> Iterator[None]:
+    """Within, torch computes on ``n`` threads of the CPU."""
     before = torch.get_num_threads()
     if before == n:
         yield

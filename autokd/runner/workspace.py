@@ -20,6 +20,7 @@ from autokd.models.slots import shape_of_slot
 from autokd.pipeline import Pipeline
 from autokd.recommend.grid import propose_point
 from autokd.runner.sizes import sizes_at_start
+from autokd.runner.speed import KeptShares
 from autokd.tasks.frozen import thaw
 
 
@@ -135,6 +136,7 @@ class Workspace:
             report=report,
             should_pause=should_pause,
             propose=propose_point,
+            timer=KeptShares(Path(self.spec.cache), should_pause),
             describe=self.describe,
             asset=lambda name: Path(self.asset(name)),
         )

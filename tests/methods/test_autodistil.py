@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from autokd.contracts import Models, Outputs, Sizes, Wants
+from autokd.contracts import Models, Outputs, Sizes, Timer, Wants
 from autokd.core.errors import Paused, SpecError
 from autokd.core.shape import EncoderShape, LayerShape
 from autokd.engine.batches import scoring_batches
@@ -280,6 +281,67 @@ def test_limits_that_leave_nothing_are_refused(made: Models, tmp_path: Path) -> 
         SearchSubnet(macs=0.2).cost(sizes)
 
 
+def timed(share: Callable[[EncoderShape], float], seen: list[EncoderShape]) -> Timer:
+    """A timer that says these shares, and notes whom it was asked about."""
+
+    def timer(teacher: EncoderShape, shapes: Sequence[EncoderShape], length: int) -> list[float]:
+        assert length > 1
+        assert teacher.macs(length) >= max(shape.macs(length) for shape in shapes)
+        seen.extend(shapes)
+        return [share(shape) for shape in shapes]
+
+    return timer
+
+
+def test_a_limit_on_latency_leaves_the_best_of_the_fast_ones(made: Models, tmp_path: Path, monkeypatch) -> None:
+    """The fewer heads, the slower: what macs would never say."""
+    calls, seen = counted(monkeypatch), list[EncoderShape]()
+    timer = timed(lambda shape: 0.5 / shape.layers[0].heads, seen)
+    found = losses(made, supernet_of(made[SLOT]), tmp_path)
+    ctx, supernet = tiny_context(tmp_path, tiny_task(), "x"), supernet_of(made[SLOT])
+    whole = SupernetSizes(supernet.subspace, supernet.shape)
+    length = float(ctx.rows("train", made["teacher"]).extents.mean())
+    most = max(each.heads for each in found)
+    for latency, least in ((0.5 / most, most), (0.5, 0)):
+        calls.clear()
+        seen.clear()
+        stage = SearchSubnet(macs=0.7, latency=latency, share=1.0)
+        within = stage.within(whole, shape_of(made["teacher"]), length)
+        allowed = [each for each in within if each.heads >= least]
+        assert allowed
+        after = run_search(stage, made, tmp_path, timer=timer, cache=tmp_path / f"cache-{least}")
+        assert seen == [each.shape(whole.shape) for each in within]  # no other is timed
+        assert len(calls) == len(allowed)  # nor is the loss of a slow one computed
+        assert chosen(after) == min(allowed, key=lambda each: found[each])
+    assert len(within) < len(found)
+    assert len({each.heads for each in within}) > 1
+
+
+def test_without_a_limit_on_latency_nothing_is_timed(made: Models, tmp_path: Path) -> None:
+    seen = list[EncoderShape]()
+    limited = run_search(SearchSubnet(macs=0.8, latency=1.0), made, tmp_path, timer=timed(lambda shape: 0.1, seen))
+    assert seen
+    seen.clear()
+    free = run_search(SearchSubnet(macs=0.8), made, tmp_path, timer=timed(lambda shape: 0.1, seen))
+    assert not seen
+    assert contents(free) == contents(limited)
+
+
+def test_latencies_that_leave_nothing_or_that_nobody_can_measure_are_refused(made: Models, tmp_path: Path) -> None:
+    stage, shares = SearchSubnet(macs=0.8, latency=0.25), count(0.3, 0.1)
+    with pytest.raises(SpecError, match=r"fastest within .macs and .params takes 0\.300 of the teacher's time.*0\.25"):
+        run_search(stage, made, tmp_path, timer=timed(lambda shape: next(shares), []))
+    with pytest.raises(SpecError, match=r"no timer was handed in to measure what SearchSubnet\.latency limits"):
+        run_search(stage, made, tmp_path, timer=None)
+
+
+def test_a_forecast_does_not_know_what_a_limit_on_latency_leaves() -> None:
+    _, sizes = TrainSupernet(space="base").cost(Sizes(5000, 40.0, BERT))
+    (free, most), (limited, bound) = (SearchSubnet(latency=each).cost(sizes) for each in (None, 0.4))
+    assert (free.known, limited.known) == (True, False)
+    assert (limited.macs, bound.student) == (free.macs, most.student)
+
+
 @pytest.mark.parametrize("teacher", [BERT, MINILM], ids=["bert", "minilm"])
 @pytest.mark.parametrize("name", ["base", "small", "tiny"])
 def test_searching_a_whole_sub_space_costs_a_twentieth_of_training_it(name: str, teacher: EncoderShape) -> None:
@@ -369,6 +431,8 @@ def test_a_supernet_of_another_tokenizer_is_refused_beforehand() -> None:
         (lambda: TrainSupernet(epochs=0), "epochs"),
         (lambda: SearchSubnet(macs=0), "SearchSubnet.macs must be a finite number above 0"),
         (lambda: SearchSubnet(params=1.5), "SearchSubnet.params must be a number from 0 to 1"),
+        (lambda: SearchSubnet(latency=0), "SearchSubnet.latency must be a number above 0 and at most 1"),
+        (lambda: SearchSubnet(latency=1.5), "SearchSubnet.latency must be a number above 0 and at most 1"),
         (lambda: SearchSubnet(most=0), "SearchSubnet.most must be a whole number of at least 1"),
         (lambda: ExtractSubnet(hidden=1.2), "ExtractSubnet.hidden must be a number from 0 to 1"),
         (lambda: Relations(form="mse"), "Relations.form must be one of mse_logits, mse_softmax, kl_softmax"),

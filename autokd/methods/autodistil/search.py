@@ -9,7 +9,7 @@ from functools import cache
 from statistics import mean
 from typing import ClassVar
 
-from autokd.contracts import Context, Cost, Facts, Models, Proposer, Sizes
+from autokd.contracts import Context, Cost, Facts, Models, Proposer, Sizes, Timer
 from autokd.core.errors import SpecError
 from autokd.core.shape import EncoderShape
 from autokd.engine.teacher import LiveTeacher
@@ -40,14 +40,16 @@ class SearchSubnet:
         multiply-accumulates) is the student and its exact start. Losses are kept: trials with other limits look up
         what was scored before.
     Equation: ``argmin over a of mean_b L(a)`` subject to ``MACs(a) <= macs * MACs(teacher)``, ``params(a) <= params *
-        params(teacher)``
-    Symbols: macs, params: the limits, as shares of the fine-tuned teacher's multiply-accumulates and parameters; share:
-        rows that are read, as a share of the number of training rows, at most 256; most: how many sub-networks are
-        scored at most.
+        params(teacher)``, ``time(a) <= latency * time(teacher)``
+    Symbols: macs, params, latency: the limits, as shares of the fine-tuned teacher's multiply-accumulates, parameters
+        and time for one text of the mean length, nothing for no limit on time; share: rows that are read, as a share
+        of the number of training rows, at most 256; most: how many sub-networks are scored at most.
     Source: AutoDistil, arXiv:2201.12507, its task-agnostic search, for which no code was released.
-    Differences: held out are the task's own validation texts. Counts are those of the tensors that are left. There is
-        no limit on latency: it is measured where nothing else runs, never inside a trial; a study's constraint
-        ``latency<=5`` sees to it.
+    Differences: held out are the task's own validation texts. Counts are those of the tensors that are left. Time is
+        measured once for every sub-network within the other limits, a second or two each (more for large ones on slow
+        processors), in float32 on one thread of the CPU, in turns with the teacher. That happens beside other trials,
+        so that only the ratio counts, and a busy machine's may be a tenth off. With such a limit the choice depends
+        on the machine that measured. A study's constraint ``latency<=5`` still decides what ships.
     """
 
     kind: ClassVar[str] = "stage"
@@ -58,6 +60,7 @@ class SearchSubnet:
 
     macs: float = 0.5
     params: float = 1.0
+    latency: float | None = None
     share: float = 0.02
     most: int = 256
 
@@ -65,14 +68,21 @@ class SearchSubnet:
         for field in ("macs", "params", "share"):
             checks.above(self, field, 0)
             checks.number(self, field, 0, 1)
+        if self.latency is not None:
+            checks.share(self, "latency")
         checks.whole(self, "most", 1)
 
     def run(self, models: Models, ctx: Context) -> Models:
-        """Raises SpecError where no sub-network is within the limits, or a proposer is needed and there is none."""
+        """Raises SpecError where no sub-network is within the limits, or a proposer or a timer is needed and there is
+        none."""
         slot, teacher = models[SLOT], models[TEACHER_SLOT]
         supernet, rows, train = supernet_of(slot), ctx.rows("valid", teacher), ctx.rows("train", teacher)
         length, sizes = float(train.extents.mean()), SupernetSizes(supernet.subspace, supernet.shape)
-        allowed = self.within(sizes, shape_of_slot(models["dense_teacher"]), length)
+        dense = shape_of_slot(models["dense_teacher"])
+        allowed = self.within(sizes, dense, length)
+        if self.latency is not None:
+            shapes = {each: each.shape(sizes.shape) for each in allowed}
+            allowed = fast(shapes, self.latency, dense, max(1, round(length)), ctx.timer)
         loss, count = Relations(**slot.config["loss"]), self._count(len(train))
 
         @cache  # where all losses are known nobody reads anything
@@ -88,7 +98,7 @@ class SearchSubnet:
         key = ["autodistil:SearchSubnet", self.version, slot.content, teacher.content, repr(loss), texts, count]
         seed = replace(ctx.seeds, replicate=0).integer("search")  # all seeds of a pipeline have one shape
         with kept_losses(key, score, ctx) as kept:
-            losses = search(supernet.subspace, allowed, kept.of, self.most, ctx.propose, seed)
+            losses = search(supernet.subspace, allowed, kept, self.most, ctx.propose, seed)
         best = min(losses, key=lambda each: (losses[each], sizes.macs(each, length), each))
         student = extract(slot, best)
         return models.with_slots(student=student, student_init=student)
@@ -109,7 +119,11 @@ class SearchSubnet:
 
     def cost(self, sizes: Sizes) -> tuple[Cost, Sizes]:
         """A pass of every sub-network within the limits over the rows that are read, and one of the teacher; the
-        student is the costliest that it may be. Raises SpecError where there is none."""
+        student is the costliest that it may be. Raises SpecError where there is none.
+
+        A limit on latency, which nobody knows beforehand, leaves fewer to score and may leave out the costliest; its
+        timing is not counted, so that the cost is marked as unknown.
+        """
         found, teacher = sizes.added.get(SLOT), sizes.dense_teacher or sizes.teacher
         if not isinstance(found, SupernetSizes):
             return Cost(0.0, known=False), replace(sizes, student=None, student_init=None)
@@ -117,11 +131,28 @@ class SearchSubnet:
         scored = min(len(macs), self.most) * mean(macs.values())
         student = max(macs, key=lambda each: macs[each]).shape(found.shape)
         rows = min(self.share * sizes.rows, _MOST_ROWS)
-        cost = Cost(rows * (teacher.macs(sizes.length) + scored))
+        cost = Cost(rows * (teacher.macs(sizes.length) + scored), known=self.latency is None)
         return cost, replace(sizes, student=student, student_init=student, is_bound=True)
 
     def _count(self, n_train: int) -> int:
         return min(max(1, round(self.share * n_train)), _MOST_ROWS)
+
+
+def fast(
+    shapes: Mapping[Architecture, EncoderShape], latency: float, teacher: EncoderShape, length: int, timer: Timer | None
+) -> tuple[Architecture, ...]:
+    """Those that take at most a share ``latency`` of the teacher's time. Raises SpecError where there are none, or no
+    timer."""
+    if timer is None:
+        raise SpecError("no timer was handed in to measure what SearchSubnet.latency limits; leave the limit out.")
+    shares = timer(teacher, list(shapes.values()), length)
+    found = tuple(each for each, share in zip(shapes, shares, strict=True) if share <= latency)
+    if not found:
+        raise SpecError(
+            f"SearchSubnet.latency must leave a sub-network, but the fastest within .macs and .params takes "
+            f"{min(shares):.3f} of the teacher's time, and got {latency:g}."
+        )
+    return found
 
 
 def search(
