@@ -69,7 +69,7 @@ class Run:
 
 
 CPU = Plan(
-    cells=(Cell("tweet_emotion", 1_500, 3), Cell("mrpc", 800, 3), Cell("rte", 240, 3)),
+    cells=(Cell("tweet_emotion", 1_500, 3), Cell("mrpc", 640, 3), Cell("rte", 240, 3)),
     rates=(2e-4,),
     seeds=3,
     ahead=Ahead({"small": 2_000, "base": 600}, batch_size=16, max_length=48),
