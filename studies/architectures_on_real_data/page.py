@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from arms import ARMS, SIZES
+from arms import SIZES
 from plan import Cell, Plan, Run
 from trainings.tables import averaged, difference, scored, table, told, verdict
 from trainings.work import predictions
@@ -56,7 +56,7 @@ def _macs(plan: Plan, done: Done, chosen: Chosen, arm: str, size: str) -> float:
 def _frontier(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> str:
     """Of each student its mean over tasks of what it scores below the teacher, and what it costs."""
     lines: list[tuple[float, float, list[str]]] = []
-    for arm in ARMS:
+    for arm in plan.arms:
         for size in SIZES:
             rows = [runs_of(plan, done, chosen[cell.name, arm.name, size]) for cell in plan.cells]
             gap = float(np.mean([_mean(own, "test_score") - own[0]["teacher_test_score"] for own in rows]))
@@ -84,7 +84,7 @@ def _speedup(latency: Mapping[str, Any], model: str, batch: int) -> float:
 
 def _differences(plan: Plan, done: Done, chosen: Chosen) -> str:
     lines = []
-    pairs = [(arm.name, other) for arm in ARMS for other in arm.beside]
+    pairs = [(arm.name, other) for arm in plan.arms for other in arm.beside]
     for (name, other), size in product(pairs, SIZES):
         apart = []
         for cell in plan.cells:
@@ -106,7 +106,7 @@ def _differences(plan: Plan, done: Done, chosen: Chosen) -> str:
 def _cell(plan: Plan, cell: Cell, done: Done, chosen: Chosen) -> str:
     lines, teacher = [], 0.0
     for size in SIZES:
-        for arm in ARMS:
+        for arm in plan.arms:
             run = chosen[cell.name, arm.name, size]
             rows = runs_of(plan, done, run)
             teacher = rows[0]["teacher_test_score"]

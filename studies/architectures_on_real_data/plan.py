@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from arms import ARMS, SIZES, Json
+from arms import ARMS, SIZES, Arm, Json
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,18 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Plan:
-    """``rates``: learning rates, of which each arm has the best by validation; one: all have that."""
+    """``rates``: learning rates, of which each arm has the best by validation; one: all have that. ``skips``: arms that
+    are left out."""
 
     cells: tuple[Cell, ...]
     rates: tuple[float, ...]
     seeds: int
     ahead: Ahead
+    skips: tuple[str, ...] = ()
+
+    @property
+    def arms(self) -> tuple[Arm, ...]:
+        return tuple(arm for arm in ARMS if arm.name not in self.skips)
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ CPU = Plan(
     rates=(2e-4,),
     seeds=3,
     ahead=Ahead({"small": 2_000, "base": 600}, batch_size=16, max_length=48),
+    skips=("pruned, by layer",),
 )
 GPU = Plan(
     cells=(
@@ -93,5 +100,5 @@ def grid(plan: Plan) -> Iterator[Run]:
     for cell in plan.cells:
         for lr in plan.rates:
             for size in SIZES:
-                for arm in ARMS:
+                for arm in plan.arms:
                     yield Run(cell, arm.name, size, lr, 0)

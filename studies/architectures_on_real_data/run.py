@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 from ahead import KINDS, ordered, supernets  # noqa: E402
-from arms import ARMS, SIZES, SPACES, supernet_name  # noqa: E402
+from arms import SIZES, SPACES, supernet_name  # noqa: E402
 from latency import timed  # noqa: E402
 from page import page  # noqa: E402
 from plan import CPU, GPU, Plan, Run, grid  # noqa: E402
@@ -31,7 +31,7 @@ def best(plan: Plan, done: Rows) -> dict[tuple[str, str, str], Run]:
     """Each arm's first replicate at its learning rate: the best validation score of the grid, the smaller of equals."""
     found = {}
     for cell in plan.cells:
-        for arm in ARMS:
+        for arm in plan.arms:
             for size in SIZES:
                 runs = [Run(cell, arm.name, size, lr, 0) for lr in plan.rates]
                 scores = [(done[tuple(run.about.values())]["valid_score"], -run.lr) for run in runs]
