@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from arms import SIZES
 from plan import Cell, Plan, Run
-from trainings.tables import averaged, difference, scored, table, told, verdict
+from trainings.tables import averaged, constant, difference, scored, table, told, verdict
 from trainings.work import predictions
 
 Done = Mapping[tuple[Any, ...], Mapping[str, Any]]
 Chosen = Mapping[tuple[str, str, str], Run]
+LEARNT = 0.05  # how far above the largest class alone a teacher must score for its students to tell anything
 
 
 def page(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> str:
@@ -47,6 +48,16 @@ def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     return float(np.mean([row[name] for row in rows]))
 
 
+def learnt(plan: Plan, done: Done, chosen: Chosen) -> list[Cell]:
+    """The tasks that the teacher has learnt."""
+    return [cell for cell in plan.cells if _teacher(plan, done, chosen, cell) >= constant(cell) + LEARNT]
+
+
+def _teacher(plan: Plan, done: Done, chosen: Chosen, cell: Cell) -> float:
+    run = next(run for run in chosen.values() if run.cell.name == cell.name)
+    return float(runs_of(plan, done, run)[0]["teacher_test_score"])
+
+
 def _macs(plan: Plan, done: Done, chosen: Chosen, arm: str, size: str) -> float:
     """A student's work as a share of the teacher's, the mean over tasks."""
     rows = [row for cell in plan.cells for row in runs_of(plan, done, chosen[cell.name, arm, size])]
@@ -56,9 +67,10 @@ def _macs(plan: Plan, done: Done, chosen: Chosen, arm: str, size: str) -> float:
 def _frontier(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]) -> str:
     """Of each student its mean over tasks of what it scores below the teacher, and what it costs."""
     lines: list[tuple[float, float, list[str]]] = []
+    cells = learnt(plan, done, chosen)
     for arm in plan.arms:
         for size in SIZES:
-            rows = [runs_of(plan, done, chosen[cell.name, arm.name, size]) for cell in plan.cells]
+            rows = [runs_of(plan, done, chosen[cell.name, arm.name, size]) for cell in cells]
             gap = float(np.mean([_mean(own, "test_score") - own[0]["teacher_test_score"] for own in rows]))
             macs = _macs(plan, done, chosen, arm.name, size)
             speed = [f"{_speedup(latency, f'{arm.name}|{size}', batch):.1f}x" for batch in (1, 32)]
@@ -69,9 +81,10 @@ def _frontier(plan: Plan, done: Done, chosen: Chosen, latency: Mapping[str, Any]
         best = min(best, loss)
     head = ["student", "size", "MACs", "score - teacher", "batch 1", "batch 32", "on the frontier"]
     return (
-        "## The frontier\n\nMeans over tasks, from the least work to the most. A student is on the frontier where "
-        "nothing of as little work scores as high in the mean; neighbours differ by less than their intervals. Speed: "
-        "times as fast as the teacher in ONNX in the same run, one thread, texts of "
+        f"## The frontier\n\nOf {', '.join(cell.name for cell in cells)}: the tasks on which the teacher scores at "
+        f"least {LEARNT:g} above the largest class alone (means over them), from the least work to the most. A student "
+        "is on the frontier where nothing of as little work scores as high in the mean; neighbours differ by less than "
+        "their intervals. Speed: times as fast as the teacher in ONNX in the same run, one thread, texts of "
         f"{latency['length']} tokens, of the students for {plan.cells[0].name} (supernets give others for other "
         f"tasks).\n\n{table(head, rows_told)}"
     )
@@ -83,23 +96,24 @@ def _speedup(latency: Mapping[str, Any], model: str, batch: int) -> float:
 
 
 def _differences(plan: Plan, done: Done, chosen: Chosen) -> str:
-    lines = []
+    lines, cells = [], learnt(plan, done, chosen)
     pairs = [(arm.name, other) for arm in plan.arms for other in arm.beside]
     for (name, other), size in product(pairs, SIZES):
         apart = []
         for cell in plan.cells:
             pair = [_guesses(plan, done, chosen[cell.name, each, size]) for each in (name, other)]
             apart.append(difference(cell, *pair))
-        every = averaged(apart)
+        every = averaged([one for cell, one in zip(plan.cells, apart, strict=True) if cell in cells])
         work = "{:.2f} / {:.2f}".format(*(_macs(plan, done, chosen, each, size) for each in (name, other)))
         parts = [f"{mean:+.3f}" for mean, _, _ in apart]
         lines.append([f"{name} above {other}", size, work, *parts, told(every, "+"), verdict(every)])
     head = ["claim", "size", "MACs", *(cell.name for cell in plan.cells), "mean [95 %]", "here"]
     return (
-        "## Differences\n\nA claim holds where the interval of the mean over tasks, taken as independent, lies above "
-        f"0. Of {len(lines)} intervals at 95 % one in twenty errs by chance. Each supernet is one training: its own "
-        "chance is in no interval. Students of supernets start from a teacher that knows no task, with a fresh "
-        f"classifier; all others from the fine-tuned one.\n\n{table(head, lines)}"
+        "## Differences\n\nA claim holds where the interval of the mean over the tasks that the teacher has learnt "
+        f"({', '.join(cell.name for cell in cells)}), taken as independent, lies above 0. Of {len(lines)} intervals at "
+        "95 % one in twenty errs by chance. Each supernet is one training: its own chance is in no interval. Students "
+        "of supernets start from a teacher that knows no task, with a fresh classifier; all others from the fine-tuned "
+        f"one.\n\n{table(head, lines)}"
     )
 
 
@@ -121,9 +135,10 @@ def _cell(plan: Plan, cell: Cell, done: Done, chosen: Chosen) -> str:
                     f"{_mean(rows, 'params') / 1e6:.2f}M",
                 ]
             )
-    metric = rows[0]["metric"]
+    metric, least = rows[0]["metric"], constant(cell)
     head = ["student", "size", "lr", f"{metric} [95 %]", "seeds", "MACs", "params stored"]
-    return f"## {cell.name}\n\n{rows_read(cell)} The teacher scores {teacher:.4f}.\n\n{table(head, lines)}"
+    known = f"The teacher scores {teacher:.4f}, the largest class alone {least:.4f}."
+    return f"## {cell.name}\n\n{rows_read(cell)} {known}\n\n{table(head, lines)}"
 
 
 def rows_read(cell: Cell) -> str:

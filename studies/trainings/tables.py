@@ -20,6 +20,14 @@ def scored(cell: Cell, guesses: Guesses) -> Difference:
     return interval_of(find_metric(task.metric), np.array(task.test.labels), guesses, task.n_outputs)
 
 
+def constant(cell: Cell) -> float:
+    """The test score of a classifier that always says the largest class of the training rows."""
+    task = load_cell(cell)
+    labels = np.array(task.test.labels)
+    largest = int(np.bincount(np.array(task.train.labels)).argmax())
+    return find_metric(task.metric).of(np.full(len(labels), largest), labels, task.n_outputs)
+
+
 def difference(cell: Cell, first: Guesses, second: Guesses) -> Difference:
     """How much higher the first score, rows paired, with its 95 % interval."""
     task = load_cell(cell)
