@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -21,6 +20,7 @@ from arms import SIZES, SPACES, supernet_name  # noqa: E402
 from latency import timed  # noqa: E402
 from page import page  # noqa: E402
 from plan import CPU, GPU, Plan, Run, grid  # noqa: E402
+from trainings.command import parser  # noqa: E402
 from trainings.resumable import Rows, checked, make, read  # noqa: E402
 from trainings.work import Place, kept_checkpoint  # noqa: E402
 
@@ -57,13 +57,7 @@ def remake(runs: Sequence[Run], place: Place, path: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: all tasks, 5 seeds")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at once, one thread each")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so long; run it again")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the results")
-    parser.add_argument("--work", type=Path, help="folder of teachers, supernets and caches, kept (default: temporary)")
-    options = parser.parse_args(arguments)
+    options = parser(__doc__, HERE).parse_args(arguments)
     plan = CPU if options.device == "cpu" else GPU
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / f"runs-{options.device}.jsonl"

@@ -6,8 +6,6 @@ against the other intermediate objectives; further trainings on growing parts of
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import tempfile
 import time
@@ -24,6 +22,7 @@ import numpy as np  # noqa: E402
 from arms import LABELS, LAYERS, LOGITS_MSE, Json, Setting, distil, started  # noqa: E402
 from findings_page import page  # noqa: E402
 from plan import Cell  # noqa: E402
+from trainings.command import parser  # noqa: E402
 from trainings.resumable import checked, make, read  # noqa: E402
 from trainings.work import Place  # noqa: E402
 
@@ -114,13 +113,7 @@ def growing() -> Iterator[Draw]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at once, one thread each")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so long; run it again")
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the results")
-    parser.add_argument("--work", type=Path, help="folder of teachers and caches, kept (default: a temporary one)")
-    options = parser.parse_args(arguments)
+    options = parser(__doc__, HERE).parse_args(arguments)
     path, deadline = options.output / "findings.jsonl", time.monotonic() + options.seconds
     with tempfile.TemporaryDirectory() as folder:
         place = Place(str(options.work or folder), options.device, options.processes)

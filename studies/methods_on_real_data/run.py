@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 import tempfile
 import time
@@ -17,6 +15,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 from arms import LEARNING_RATES  # noqa: E402
 from page import page  # noqa: E402
 from plan import CPU, GPU, Plan, Run, grid  # noqa: E402
+from trainings.command import parser  # noqa: E402
 from trainings.resumable import Rows, checked, make, read  # noqa: E402
 from trainings.work import Place  # noqa: E402
 
@@ -45,15 +44,10 @@ def finalists(plan: Plan, done: Rows) -> list[Run]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: all tasks, 5 seeds")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="runs at once, one thread each")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no run after so long; run it again")
-    parser.add_argument("--output", type=Path, default=HERE, help="folder of the results")
-    parser.add_argument("--work", type=Path, help="folder of teachers and caches, kept (default: a temporary one)")
-    parser.add_argument("--arms", nargs="*", help="only these arms, and no page")
-    parser.add_argument("--cells", nargs="*", help="only these cells (cola, rte, 'cola, pruned' ...)")
-    options = parser.parse_args(arguments)
+    options_of = parser(__doc__, HERE)
+    options_of.add_argument("--arms", nargs="*", help="only these arms, and no page")
+    options_of.add_argument("--cells", nargs="*", help="only these cells (cola, rte, 'cola, pruned' ...)")
+    options = options_of.parse_args(arguments)
     plan = CPU if options.device == "cpu" else GPU
     plan = plan.only(options.cells, options.arms)
     options.output.mkdir(parents=True, exist_ok=True)
